@@ -1,0 +1,65 @@
+"""Files of a component, put in place, checked and activated as one step."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Generator
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api import FunctionCommand, StringCommand, operation
+
+from deploys.operations import deadman
+from facts.files import FileStates, FileText
+from mainstay import context
+from mainstay.files import FileSet, ManagedFile
+from mainstay.plan_notes import note, unified_diff
+
+KIT = "/usr/local/lib/mainstay"
+
+
+@operation()
+def installed(wanted: FileSet) -> Generator[Any, None, None]:
+    """Brings every file of `wanted` to its content, owner and mode; all of them, or none.
+
+    A set that only removes, or whose files are as they should be, is no change. Where `wanted.deadman` is set, the
+    step is confirmed over a new connection before it counts as done.
+    """
+    resolve = context.current_environment().secrets.resolve
+    paths = [managed.path for managed in wanted.files]
+    states = host.get_fact(FileStates, paths=[*paths, *wanted.remove])
+    changed = [f for f in wanted.files if not _stands(f, states.get(f.path), f.digest(resolve))]
+    gone = [path for path in wanted.remove if path in states]
+    if not changed and not gone:
+        host.noop(f"{len(paths)} files are as they should be")
+        return
+    for managed in changed:
+        _note_change(managed, states.get(managed.path), resolve)
+    for path in gone:
+        note(path, "removed")
+    step = FileSet(changed, gone, wanted.check, wanted.activate, wanted.units, wanted.deadman)
+    archive = base64.encodebytes(step.archive(resolve)).decode()
+    run = shlex.quote(context.run_id() or "-")
+    yield StringCommand(f"base64 -d | {KIT}/install-files {run}", _stdin=archive)
+    if wanted.deadman is not None:
+        yield FunctionCommand(deadman.confirm, (), {})
+
+
+def _stands(managed: ManagedFile, state: Any, digest: str) -> bool:
+    if state is None:
+        return False
+    wanted = (managed.owner, managed.group, managed.mode, digest)
+    return bool((state.owner, state.group, state.mode, state.sha256) == wanted)
+
+
+def _note_change(managed: ManagedFile, state: Any, resolve: Any) -> None:
+    if state is not None and state.sha256 == managed.digest(resolve):
+        found = f"{state.owner}:{state.group} {state.mode:o}"
+        note(managed.path, f"{found} -> {managed.owner}:{managed.group} {managed.mode:o}")
+    elif resolve(managed.content) != managed.content:
+        # What stands on the host holds a secret of which only the new value is known here: nothing of it is shown.
+        note(managed.path, "content differs (holds secrets, not shown)" if state else "new (holds secrets, not shown)")
+    else:
+        before = host.get_fact(FileText, path=managed.path) if state else None
+        note(managed.path, unified_diff(managed.path, before, managed.content))

@@ -1,0 +1,67 @@
+"""The host scripts that Mainstay's operations call; they come before everything else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import tarfile
+from collections.abc import Generator
+from pathlib import Path
+
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+
+from deploys.operations.files import KIT
+from facts.hostkit import HostkitDigest
+from mainstay import project
+from mainstay.plan_notes import note
+
+
+@operation()
+def installed() -> Generator[StringCommand, None, None]:
+    """Puts `templates/hostkit/*` to /usr/local/lib/mainstay, all of them by one rename of a link."""
+    scripts = _scripts()
+    digest = _digest(scripts)
+    if host.get_fact(HostkitDigest) == digest:
+        host.noop("host scripts are current")
+        return
+    note(KIT, f"host scripts {digest[:12]}: " + " ".join(sorted(scripts)))
+    yield StringCommand(_install_command(digest), _stdin=base64.encodebytes(_archive(scripts)).decode())
+
+
+def _scripts() -> dict[str, bytes]:
+    """Every host script by name; the operator's own file wins over the bundled one of the same name."""
+    found: dict[str, Path] = {}
+    for folder in project.template_dirs():
+        for path in sorted((Path(folder) / "hostkit").glob("*")):
+            if path.is_file():
+                found.setdefault(path.name, path)
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+def _digest(scripts: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, data in sorted(scripts.items()):
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()
+
+
+def _archive(scripts: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in sorted(scripts.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644 if name.endswith(".sh") else 0o755
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _install_command(digest: str) -> str:
+    """A run in progress keeps the scripts it began with: each version has a folder, and a link names the current."""
+    folder = f"{KIT}-{digest[:16]}"
+    return (
+        f"set -e; umask 022; rm -rf {folder}.new; mkdir {folder}.new; base64 -d | tar -x -C {folder}.new --no-same-owner; "
+        f"echo {digest} > {folder}.new/digest; rm -rf {folder}; mv -T {folder}.new {folder}; "
+        f"ln -sfn {folder} {KIT}.new; mv -fT {KIT}.new {KIT}; install -d -m 0700 /var/lib/mainstay"
+    )

@@ -1,0 +1,30 @@
+"""Debian packages: present, without what they merely recommend."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import operation
+
+from facts.packages import MissingPackages
+from mainstay.plan_notes import note
+
+# Another apt (unattended-upgrades, a colleague) is waited for rather than failed on.
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
+
+
+@operation()
+def present(names: list[str]) -> Generator[str, None, None]:
+    """Installs what is missing of `names`; package lists are fetched only then, so a second run asks apt nothing."""
+    missing = host.get_fact(MissingPackages, packages=names)
+    if not missing:
+        host.noop(f"packages are installed: {', '.join(names)}")
+        return
+    note("packages", "install " + " ".join(missing))
+    wanted = " ".join(shlex.quote(name) for name in missing)
+    # Lists younger than an hour do; a host fresh from its image has none.
+    fresh = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."
+    yield f"{fresh} || {APT} update"
+    yield f"{APT} install --no-install-recommends {wanted}"

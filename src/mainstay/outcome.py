@@ -1,0 +1,78 @@
+"""What came of an operation, of a host, of a fleet; the same shape for a plan and for an apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mainstay.plan_notes import Note
+
+
+@dataclass
+class OpOutcome:
+    """One operation on one host. `changed` says "would change" in a plan and "did change" after an apply."""
+
+    name: str
+    changed: bool
+    ok: bool = True
+    notes: list[Note] = field(default_factory=list)
+    output: str = ""
+
+
+@dataclass
+class HostOutcome:
+    """One host: whether it was reached, what each operation did there, and why it failed, if it did."""
+
+    host: str
+    reachable: bool = True
+    error: str = ""
+    ops: list[OpOutcome] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Reached, and nothing failed."""
+        return self.reachable and not self.error and all(op.ok for op in self.ops)
+
+    @property
+    def changes(self) -> list[OpOutcome]:
+        """The operations that change (or changed) something."""
+        return [op for op in self.ops if op.changed]
+
+    @property
+    def reason(self) -> str:
+        """One sentence for why this host failed; empty where it did not."""
+        if self.error:
+            return self.error
+        for op in self.ops:
+            if not op.ok:
+                told = [note.text for note in op.notes if note.subject == "error"]
+                last = told[-1] if told else _last_lines(op.output)
+                return f"{op.name}: {last}" if last else f"{op.name} failed"
+        return ""
+
+
+@dataclass
+class FleetOutcome:
+    """Every host of one plan or apply, by name."""
+
+    hosts: dict[str, HostOutcome]
+
+    @property
+    def ok(self) -> bool:
+        """No host failed."""
+        return all(outcome.ok for outcome in self.hosts.values())
+
+    @property
+    def failed(self) -> list[HostOutcome]:
+        """The hosts that failed, in order."""
+        return [outcome for outcome in self.hosts.values() if not outcome.ok]
+
+    @property
+    def changes(self) -> int:
+        """How many operations change something, over all hosts."""
+        return sum(len(outcome.changes) for outcome in self.hosts.values())
+
+
+def _last_lines(output: str, count: int = 3) -> str:
+    """The end of what a command printed, on one line: where programs put their reason."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " / ".join(lines[-count:])
