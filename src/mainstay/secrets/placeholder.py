@@ -1,0 +1,13 @@
+"""What stands for a secret in rendered files, plans and output: `<secret NAME@version>`."""
+
+from __future__ import annotations
+
+import re
+
+NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+PLACEHOLDER = re.compile(rf"<secret (?P<name>{NAME.pattern})@(?P<version>[1-9][0-9]{{0,8}})>")
+
+
+def placeholder(name: str, version: int) -> str:
+    """The placeholder of one version of a secret."""
+    return f"<secret {name}@{version}>"
