@@ -15,6 +15,26 @@ from mainstay.errors import HostError
 from mainstay.inventory import Environment, Host
 
 
+def config_block(environment: Environment, host: Host, folder: Path) -> str:
+    """An ssh_config block for one host, with a connection that is shared while `folder` lasts."""
+    name, port = address(environment, host)
+    lines = [
+        f"Host {host.name}",
+        f"  HostName {name}",
+        f"  Port {port}",
+        f"  User {operator(environment)}",
+        "  StrictHostKeyChecking yes",
+        "  BatchMode yes",
+        f"  ControlPath {folder}/%C",
+        "  LogLevel ERROR",
+    ]
+    if environment.lab:
+        lines.append(f"  UserKnownHostsFile {environment.lab.known_hosts}")
+        lines.append(f"  IdentityFile {environment.lab.key_path}")
+        lines.append("  IdentitiesOnly yes")
+    return "\n".join(lines) + "\n"
+
+
 def operator(environment: Environment) -> str:
     """The named operator who works: MAINSTAY_OPERATOR, else the local user if listed, else the only one listed.
 
@@ -25,10 +45,7 @@ def operator(environment: Environment) -> str:
 
 
 def address(environment: Environment, host: Host) -> tuple[str, int]:
-    """Address and SSH port: the lab's where the lab is asked for, the inventory's otherwise."""
-    if environment.lab:
-        entry = environment.lab.hosts[f"{environment.env}/{host.name}"]
-        return entry.address, entry.port
+    """Address and SSH port; the model has put in the lab's where the lab is asked for."""
     return host.address, host.ssh_port
 
 

@@ -1,0 +1,11 @@
+"""In which order a host's components are applied; which roles have a component is its model's to say (`ROLES`)."""
+
+ORDER = [
+    "base",
+    "postgres",
+    "redis",
+    # nginx before services: a release is proven first, then nginx sends it traffic.
+    "nginx",
+    "service",
+    "frontend",
+]

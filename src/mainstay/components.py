@@ -1,0 +1,45 @@
+"""Which components a host has, in the order they are applied, and the files they manage there."""
+
+from __future__ import annotations
+
+import importlib
+
+from mainstay import project
+from mainstay.errors import InventoryError
+from mainstay.files import ManagedFile
+from mainstay.inventory import Environment, Host
+
+EVERY_ROLE = "*"
+
+
+def chosen(environment: Environment, member: Host) -> list[str]:
+    """The stems of `deploys/order.py` that apply to the host, in order."""
+    project.install()
+    order: list[str] = importlib.import_module("deploys.order").ORDER
+    return [stem for stem in order if _applies(stem, environment, member)]
+
+
+def _applies(stem: str, environment: Environment, member: Host) -> bool:
+    """By the roles that the component's model names; one without a model is driven by the common schema alone."""
+    model = project.component_model(stem)
+    if model is None:
+        return True
+    roles: frozenset[str] = model.ROLES
+    return stem in environment.sections and (EVERY_ROLE in roles or bool(roles & set(member.roles)))
+
+
+def rendered(environment: Environment, member: Host) -> list[ManagedFile]:
+    """Every managed file of the host, rendered offline; secrets stand as `<secret NAME@version>`.
+
+    Raises:
+        InventoryError: a template names what nothing defines, or two components claim one path.
+    """
+    found: dict[str, ManagedFile] = {}
+    owners: dict[str, str] = {}
+    for stem in chosen(environment, member):
+        for managed in importlib.import_module(f"deploys.components.{stem}.files").files(environment, member):
+            if managed.path in found:
+                both = f"{managed.path} managed by {owners[managed.path]} and {stem}"
+                raise InventoryError([environment.problem(("hosts", member.name), both, "one component a path")])
+            found[managed.path], owners[managed.path] = managed, stem
+    return list(found.values())

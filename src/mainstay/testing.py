@@ -1,0 +1,160 @@
+"""pytest plugin of the verifications: hosts and roles come from an inventory, results can be read by a program.
+
+    pytest tests/verify --inventory tchat/staging
+    pytest tests/verify --inventory tchat/staging --hosts=tchat-web-1
+
+Without `--inventory` the plugin does nothing, so it may be installed beside any other test suite.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mainstay import inventory, ssh
+from mainstay.errors import MainstayError
+from mainstay.inventory import Environment, Host
+from mainstay.secrets import mask
+
+_ENVIRONMENT = pytest.StashKey[Environment]()
+_FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of a verification."""
+    group = parser.getgroup("mainstay")
+    group.addoption("--inventory", metavar="SYSTEM/ENV", help="verify the hosts of this environment, by their roles")
+    group.addoption("--mainstay-report", metavar="FILE", help="write one JSON line a check to FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Loads the inventory and points testinfra at its hosts."""
+    config.addinivalue_line("markers", "roles(*names): a verification that runs on hosts with one of these roles")
+    config.addinivalue_line("markers", "covers(*ids): the catalogue rows whose own acceptance check this test asserts")
+    name = config.getoption("--inventory")
+    if not name:
+        return
+    try:
+        system, _, env = name.partition("/")
+        environment = inventory.load(system, env, lab=os.environ.get("MAINSTAY_LAB"))
+    except MainstayError as error:
+        raise pytest.UsageError(str(error)) from error
+    folder = tempfile.TemporaryDirectory(prefix="mainstay-verify-")
+    config.stash[_ENVIRONMENT], config.stash[_FOLDER] = environment, folder
+    config.option.ssh_config = str(_write_ssh_config(environment, Path(folder.name)))
+    config.option.sudo = True
+    chosen = config.option.hosts.split(",") if config.option.hosts else list(environment.hosts)
+    config.option.hosts = ",".join(name if "://" in name else f"ssh://{name}" for name in chosen)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Closes the shared connections; OpenSSH would keep them for a minute."""
+    folder = config.stash.get(_FOLDER, None)
+    if folder is None:
+        return
+    for name in config.stash[_ENVIRONMENT].hosts:
+        command = ["ssh", "-F", config.option.ssh_config, "-O", "exit", name]
+        subprocess.run(command, capture_output=True, check=False)
+    folder.cleanup()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drops each check on hosts that have none of its roles: it does not apply there, which is not a skip."""
+    environment = config.stash.get(_ENVIRONMENT, None)
+    if environment is None:
+        return
+    kept, dropped = [], []
+    for item in items:
+        (kept if _applies(item, environment) else dropped).append(item)
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Writes the check's result where a program asked for it: `mainstay verify` reads it back."""
+    report: Any = yield
+    path = item.config.getoption("--mainstay-report")
+    if path and (report.when == "call" or report.failed):
+        row = {
+            "host": _host_name(item) or "",
+            "component": item.path.stem.removeprefix("test_"),
+            "check": _sentence(item),
+            "ok": report.passed,
+            "reason": "" if report.passed else mask(_reason(report)),
+            "seconds": round(report.duration, 3),
+        }
+        with Path(path).open("a") as out:
+            out.write(json.dumps(row) + "\n")
+    return report
+
+
+@pytest.fixture(scope="session")
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """The environment under verification."""
+    try:
+        return request.config.stash[_ENVIRONMENT]
+    except KeyError:
+        raise pytest.UsageError("a verification needs --inventory SYSTEM/ENV") from None
+
+
+@pytest.fixture(scope="module")
+def member(environment: Environment, _testinfra_host: Any) -> Host:
+    """The model of the host under test."""
+    return environment.hosts[_testinfra_host.backend.hostname]
+
+
+@pytest.fixture(scope="session")
+def reach(environment: Environment, request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """Gives testinfra's host for another member, by host name or by role (the first that holds it)."""
+    import testinfra  # noqa: PLC0415  only verifications pay for it
+
+    def other(name_or_role: str) -> Any:
+        members = environment.hosts_of(name_or_role)
+        name = members[0].name if members else name_or_role
+        return testinfra.get_host(f"ssh://{name}", ssh_config=request.config.option.ssh_config, sudo=True)
+
+    return other
+
+
+def _applies(item: pytest.Item, environment: Environment) -> bool:
+    name = _host_name(item)
+    marker = item.get_closest_marker("roles")
+    if name is None or marker is None:
+        return True
+    return bool(set(marker.args) & set(environment.hosts[name].roles))
+
+
+def _host_name(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec else None
+    return str(host.backend.hostname) if host is not None else None
+
+
+def _sentence(item: pytest.Item) -> str:
+    """`test_listens_on_443[ssh://web-1-port]` reads `listens on 443`, with what else it was parametrized by."""
+    function = getattr(item, "originalname", None) or item.name
+    callspec = getattr(item, "callspec", None)
+    others = {k: v for k, v in (callspec.params if callspec else {}).items() if k != "_testinfra_host"}
+    words = str(function).removeprefix("test_").replace("_", " ")
+    return f"{words} ({', '.join(str(value) for value in others.values())})" if others else words
+
+
+def _reason(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = str(crash.message if crash else report.longrepr).strip().splitlines()
+    return lines[0] if lines else "no reason given"
+
+
+def _write_ssh_config(environment: Environment, folder: Path) -> Path:
+    path = folder / "ssh_config"
+    path.write_text("".join(ssh.config_block(environment, host, folder) for host in environment.hosts.values()))
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,94 @@
+"""Proves that hosts are what the inventory says: runs the testinfra suites of `tests/verify` and reads the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mainstay import project
+from mainstay.errors import HostError, UsageError
+from mainstay.inventory import Environment
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check on one host; `reason` says what was found where it failed."""
+
+    host: str
+    component: str
+    check: str
+    ok: bool
+    reason: str
+    seconds: float
+
+
+@dataclass
+class VerifyOutcome:
+    """Every check that ran."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Something was checked, and nothing failed."""
+        return bool(self.checks) and not self.failures
+
+    @property
+    def failures(self) -> list[Check]:
+        """The checks that failed."""
+        return [check for check in self.checks if not check.ok]
+
+
+def suites(components: list[str] | None = None) -> list[Path]:
+    """The verification files, the operator's own before the bundled one of the same name.
+
+    Args:
+        components: stems (`nginx`) to choose; all where None.
+
+    Raises:
+        UsageError: a stem has no verification.
+    """
+    found: dict[str, Path] = {}
+    for folder in project.verify_dirs():
+        for path in sorted(folder.glob("test_*.py")):
+            found.setdefault(path.stem.removeprefix("test_"), path)
+    for stem in components or []:
+        if stem not in found:
+            raise UsageError(f"component: found {stem}, expected one of {', '.join(sorted(found))}")
+    return [path for stem, path in sorted(found.items()) if components is None or stem in components]
+
+
+def verify(environment: Environment, names: list[str], components: list[str] | None = None) -> VerifyOutcome:
+    """Runs the checks that apply to the roles of `names` and returns every result.
+
+    A process of its own runs pytest: pytest and pyinfra's patched standard library do not share one well.
+
+    Raises:
+        HostError: pytest itself could not run; the message holds its last line.
+    """
+    with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
+        report = Path(folder) / "report.jsonl"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+        command += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
+        command += ["--inventory", environment.name, "--hosts", ",".join(names), "--mainstay-report", str(report)]
+        command += [str(path) for path in suites(components)]
+        variables = dict(os.environ)
+        if environment.lab:
+            variables["MAINSTAY_LAB"] = environment.lab.name
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, stdin=subprocess.DEVNULL)
+        outcome = VerifyOutcome(_read(report))
+    if done.returncode not in (0, 1) or not outcome.checks:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise HostError(", ".join(names), f"verification could not run: {lines[-1] if lines else 'no output'}")
+    return outcome
+
+
+def _read(report: Path) -> list[Check]:
+    if not report.exists():
+        return []
+    return [Check(**json.loads(line)) for line in report.read_text().splitlines()]
