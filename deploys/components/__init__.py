@@ -1,0 +1,1 @@
+"""One package a component: its model, its files, its deploy."""

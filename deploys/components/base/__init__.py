@@ -1,0 +1,1 @@
+"""The ground every host stands on: operators, sshd, time, logs, updates, firewall."""

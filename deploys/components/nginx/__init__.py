@@ -1,0 +1,1 @@
+"""nginx: the site's front on web hosts, the switch between slots on app hosts."""

@@ -1,0 +1,121 @@
+"""The `nginx` section: sites on web hosts; on every app host the canonical ports of its services."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from mainstay.inventory import (
+    ByteSize,
+    Duration,
+    Environment,
+    Host,
+    Listener,
+    Name,
+    Port,
+    Problem,
+    StrictModel,
+    UrlPath,
+    per_env,
+)
+
+ROLES = frozenset({"web", "app", "ml"})
+
+
+def _server_name(value: str) -> str:
+    name = value.replace("{domain}", "d.test").replace("{api_domain}", "a.test")
+    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", name):
+        raise ValueError("a domain name; {domain} and {api_domain} stand for the environment's own")
+    return value
+
+
+class Site(StrictModel):
+    """One virtual server: its names, and which service answers where."""
+
+    server_names: list[Annotated[str, AfterValidator(_server_name)]] = Field(min_length=1)
+    static: Name | None = Field(None, description="the static service served at /")
+    proxy: dict[UrlPath, Name] = Field(default_factory=dict, description="path prefix to service")
+
+    def names(self, env: Environment) -> list[str]:
+        """The server names in this environment."""
+        values = {"domain": env.domain, "api_domain": env.api_domain}
+        return [name.format(**values) for name in self.server_names]
+
+
+class Hsts(StrictModel):
+    """Strict-Transport-Security."""
+
+    max_age_s: int = per_env(31536000, ge=0, le=63072000)
+    include_subdomains: bool = per_env(False)
+    preload: bool = per_env(False)
+
+
+class RateLimit(StrictModel):
+    """Requests of one client address beyond this get 429 (NX-07)."""
+
+    enabled: bool = per_env(False)
+    requests_per_s: int = per_env(50, ge=1, le=100000)
+    burst: int = per_env(100, ge=0, le=100000)
+
+
+class Tls(StrictModel):
+    """Where certificates come from."""
+
+    self_signed: bool = per_env(True)
+
+
+class Section(StrictModel):
+    """How requests come in."""
+
+    http_port: Port = 80
+    https_port: Port = 443
+    status_port: Port = Field(8090, description="loopback only: stub_status")
+    sites: dict[Name, Site] = Field(default_factory=dict)
+    upstream_keepalive: int = per_env(32, ge=1, le=4096, description="idle connections kept to each upstream")
+    client_max_body_size: ByteSize = Field("10M", validate_default=True, description="EV-15: one value for all")
+    proxy_timeout: Duration = Field("60s", validate_default=True)
+    hsts: Hsts = Field(default_factory=Hsts)
+    rate_limit: RateLimit = Field(default_factory=RateLimit)
+    tls: Tls = Field(default_factory=Tls)
+
+
+def section(env: Environment) -> Section:
+    """The environment's own section."""
+    found = env.section("nginx")
+    assert isinstance(found, Section)
+    return found
+
+
+def listeners(env: Environment, host: Host) -> list[Listener]:
+    """On web hosts http and https for all; on app hosts each service's canonical port, for web hosts."""
+    nginx = section(env)
+    found = [Listener(nginx.status_port, "nginx status", "loopback", key=("nginx", "status_port"))]
+    if "web" in host.roles:
+        found.append(Listener(nginx.http_port, "nginx http", "public", key=("nginx", "http_port")))
+        found.append(Listener(nginx.https_port, "nginx https", "public", key=("nginx", "https_port")))
+    for service in env.services_on(host):
+        if service.port is not None:
+            key = ("services", service.name, "port")
+            found.append(Listener(service.port, f"nginx for {service.name}", "private", ("web",), key))
+    return found if len(found) > 1 else []
+
+
+def check(env: Environment) -> list[Problem]:
+    """Sites name services that exist and that can answer."""
+    problems: list[Problem] = []
+    for name, site in section(env).sites.items():
+        key = ("nginx", "sites", name)
+        if site.static is None and not site.proxy:
+            problems.append(env.problem(key, "neither static nor proxy", "a service that answers"))
+        if site.static is not None and _kind(env, site.static) != "static":
+            problems.append(env.problem((*key, "static"), repr(site.static), "a service of kind static"))
+        for path, service in site.proxy.items():
+            if _kind(env, service) in (None, "static"):
+                problems.append(env.problem((*key, "proxy", path), repr(service), "a service that listens on a port"))
+    return problems
+
+
+def _kind(env: Environment, name: str) -> str | None:
+    return env.services[name].kind if name in env.services else None

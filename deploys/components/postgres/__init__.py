@@ -1,0 +1,1 @@
+"""PostgreSQL: one cluster, its databases, its roles by least privilege."""

@@ -1,0 +1,3 @@
+from mainstay.inventory.groups import groups
+
+globals().update(groups(__file__))

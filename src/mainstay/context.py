@@ -1,0 +1,23 @@
+"""What a deploy asks first: which environment, which host?"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from mainstay.errors import UsageError
+from mainstay.inventory.environment import Environment, Host
+from mainstay.inventory.groups import ENVIRONMENT, HOST
+
+
+def current() -> tuple[Environment, Host]:
+    """The model of the host that pyinfra is working on.
+
+    Raises:
+        UsageError: the inventory was not one of Mainstay's.
+    """
+    from pyinfra import host
+
+    env, own = host.data.get(ENVIRONMENT), host.data.get(HOST)
+    if env is None or own is None:
+        raise UsageError(f"{host.name}: no inventory of Mainstay, use inventories/<system>/<env>.py.")
+    return cast(Environment, env), cast(Host, own)

@@ -1,0 +1,58 @@
+"""The description of a system: YAML files, read strictly, checked against the model and against themselves."""
+
+from mainstay.errors import Problem
+from mainstay.inventory.environment import Environment, Host
+from mainstay.inventory.fields import (
+    Address,
+    ByteSize,
+    Domain,
+    Duration,
+    Identifier,
+    Line,
+    Name,
+    Network,
+    Percent,
+    Port,
+    Scalar,
+    SecretName,
+    StrictModel,
+    UrlPath,
+    per_env,
+)
+from mainstay.inventory.listeners import Listener
+from mainstay.inventory.loading import ENVIRONMENTS, load
+from mainstay.inventory.releases import Artefact, Release
+from mainstay.inventory.services import HealthCheck, Role, Service
+from mainstay.inventory.stores import lab_from_environment
+from mainstay.inventory.system import Operator
+
+__all__ = [
+    "ENVIRONMENTS",
+    "Address",
+    "Artefact",
+    "ByteSize",
+    "Domain",
+    "Duration",
+    "Environment",
+    "HealthCheck",
+    "Host",
+    "Identifier",
+    "Line",
+    "Listener",
+    "Name",
+    "Network",
+    "Operator",
+    "Percent",
+    "Port",
+    "Problem",
+    "Release",
+    "Role",
+    "Scalar",
+    "SecretName",
+    "Service",
+    "StrictModel",
+    "UrlPath",
+    "lab_from_environment",
+    "load",
+    "per_env",
+]

@@ -1,0 +1,148 @@
+"""One environment of a system, checked: what deploys, facts, rendering and the engine read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+from pydantic import BaseModel
+
+from mainstay.errors import InventoryError, Problem
+from mainstay.inventory.listeners import Listener
+from mainstay.inventory.releases import Release
+from mainstay.inventory.services import Service
+from mainstay.inventory.sources import Sources
+from mainstay.inventory.system import Operator, SystemModel
+from mainstay.inventory.variables import value_of
+from mainstay.secrets import SecretStore
+
+
+class HostOverlay(Protocol):
+    """Where the lab put one host."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
+class Overlay(Protocol):
+    """What the model needs of `mainstay.lab.overlay.Overlay`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_path(self) -> Path: ...
+
+    @property
+    def known_hosts(self) -> Path: ...
+
+    @property
+    def hosts(self) -> Mapping[str, HostOverlay]: ...
+
+    @property
+    def unproven(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host as the inventory declares it; in the lab, `address` and `ssh_port` are the lab's."""
+
+    name: str
+    address: str
+    ssh_port: int
+    roles: tuple[str, ...]
+    memory: int
+    cores: int
+    disk: int
+    debian: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Environment:
+    """The checked description of one environment; everything that is rendered comes from here."""
+
+    system: str
+    env: str
+    common: SystemModel
+    hosts: dict[str, Host]
+    services: dict[str, Service]
+    operators: dict[str, Operator]
+    sections: dict[str, BaseModel]
+    releases: dict[str, Release]
+    secrets: SecretStore
+    lab: Overlay | None
+    root: Path
+    sources: Sources
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """`system/env`, as commands take it."""
+        return f"{self.system}/{self.env}"
+
+    @property
+    def description(self) -> str:
+        return self.common.description
+
+    @property
+    def domain(self) -> str:
+        return self.common.domain
+
+    @property
+    def api_domain(self) -> str:
+        """The name of the API; the site's own where there is none of its own."""
+        return self.common.api_domain or self.common.domain
+
+    @property
+    def bootstrap_user(self) -> str:
+        return self.common.bootstrap_user
+
+    def section(self, stem: str) -> BaseModel:
+        """The component's section.
+
+        Raises:
+            InventoryError: when the inventory has none.
+        """
+        try:
+            return self.sections[stem]
+        except KeyError:
+            raise InventoryError([self.problem((stem,), "no such section", f"a section for {stem}")]) from None
+
+    def hosts_of(self, role: str) -> list[Host]:
+        """The hosts that hold the role, in the inventory's order."""
+        return [host for host in self.hosts.values() if role in host.roles]
+
+    def services_on(self, host: Host) -> list[Service]:
+        """The services that run on the host, by its roles."""
+        return [service for service in self.services.values() if service.role in host.roles]
+
+    def user_of(self, service: Service) -> str:
+        """The system user that the service runs as."""
+        return service.user or f"{self.system}-{service.name}"
+
+    def env_vars(self, service: Service, host: Host) -> dict[str, str]:
+        """The variables of the service on the host, as text; a secret is its placeholder `<secret NAME@version>`."""
+        values = {name: value_of(self, rule) for name, rule in service.env_vars.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def listeners(self, host: Host) -> list[Listener]:
+        """Every port that something on the host listens on, services and components together."""
+        from mainstay.inventory.listeners import listeners_on
+
+        return listeners_on(self, host)
+
+    def problem(self, key: tuple[str | int, ...], found: str, expected: str) -> Problem:
+        """A fault of this inventory, with the file and line of its key; for components' `check`."""
+        return self.sources.problem(key, found, expected)
+
+    def __copy__(self) -> Self:
+        """The same object: pyinfra copies host data at each access."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Environment {self.name}>"

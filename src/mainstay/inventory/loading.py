@@ -1,0 +1,202 @@
+"""From files to a checked `Environment`: read, merge, validate part by part, cross-check, and say all that is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mainstay import project
+from mainstay.errors import InventoryError, Problem, UsageError
+from mainstay.inventory import checks, stores
+from mainstay.inventory.environment import Environment, Host, Overlay
+from mainstay.inventory.fields import is_per_env
+from mainstay.inventory.overrides import check_overrides, merge
+from mainstay.inventory.problems import expected_key
+from mainstay.inventory.releases import Releases
+from mainstay.inventory.schema_walk import field_of
+from mainstay.inventory.services import Service
+from mainstay.inventory.sources import Sources
+from mainstay.inventory.system import Operator, SystemModel
+from mainstay.inventory.validation import Pruned, validate
+from mainstay.inventory.yamlfile import Document, read
+
+ENVIRONMENTS = ("staging", "production")
+
+
+@dataclass
+class Draft:
+    """What is known of an environment while it is being loaded."""
+
+    root: Path
+    env: str
+    shared: Document
+    own: Document
+    pins: Document
+    problems: list[Problem] = field(default_factory=list)
+    pruned: Pruned = field(default_factory=Pruned)
+
+    @property
+    def sources(self) -> Sources:
+        """The two files whose keys are merged."""
+        return Sources([self.shared, self.own])
+
+
+def load(system: str, env: str, *, root: Path | None = None, lab: str | None = None) -> Environment:
+    """The environment, checked.
+
+    Args:
+        system: a folder below `inventories/`.
+        env: `staging` or `production`.
+        root: the project; by default the one around the current folder.
+        lab: the lab whose addresses replace the inventory's; None is the real world.
+
+    Raises:
+        InventoryError: all that is wrong with the files.
+        LabError: the lab is not up.
+    """
+    base = root or project.root()
+    draft = _read(base, system, env)
+    releases = _releases(draft)
+    environment = _assemble(draft, releases, system, lab)
+    if draft.problems or environment is None:
+        raise InventoryError(_ordered(draft.problems))
+    return environment
+
+
+def _read(base: Path, system: str, env: str) -> Draft:
+    folder = base / "inventories" / system
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", system) or not (folder / "system.yaml").is_file():
+        known = ", ".join(project.systems(base)) or "none yet; mainstay init NAME writes one"
+        raise InventoryError([Problem(f"inventories/{system}/system.yaml", "", "no such file", f"a system: {known}")])
+    if env not in ENVIRONMENTS:
+        raise InventoryError([Problem(f"inventories/{system}", "", f"no environment {env!r}", "staging or production")])
+    names = ("system.yaml", f"{env}.yaml", "releases.yaml")
+    shared, own, pins = (read(folder / name, f"inventories/{system}/{name}") for name in names)
+    faults = [problem for document in (shared, own, pins) for problem in document.problems]
+    if faults:  # half-read files would only add messages about what the reader left out
+        raise InventoryError(faults)
+    return Draft(base, env, shared, own, pins)
+
+
+def _assemble(draft: Draft, releases: Releases | None, system: str, lab: str | None) -> Environment | None:
+    """The environment as far as it validates; its faults go into the draft."""
+    merged = merge(draft.shared.data, draft.own.data)
+    if "hosts" in draft.shared.data:
+        draft.problems.append(Sources([draft.shared]).problem(("hosts",), "hosts", f"them in {draft.env}.yaml"))
+    models = _section_models(draft, merged)
+    _check_overrides(draft, models)
+    common_keys = {key: value for key, value in merged.items() if key not in models}
+    common = validate(SystemModel, common_keys, draft.sources, (), draft.problems, draft.pruned)
+    sections = {}
+    for stem, model in models.items():
+        section = validate(model, merged[stem], draft.sources, (stem,), draft.problems, draft.pruned)
+        if section is not None:
+            sections[stem] = section
+    if common is None:
+        return None
+    if common.system != system:
+        found, expected = repr(common.system), f"{system}, the name of the folder"
+        draft.problems.append(draft.sources.problem(("system",), found, expected))
+    environment = _environment(draft, common, sections, releases, lab)
+    complete = releases is not None and len(sections) == len(models) and not draft.pruned.elements
+    draft.problems += checks.run(environment, complete=complete)
+    return environment
+
+
+def _section_models(draft: Draft, merged: dict[str, Any]) -> dict[str, type[BaseModel]]:
+    """The model of each section at the top; keys that are neither a section nor common are faults."""
+    models: dict[str, type[BaseModel]] = {}
+    for key in list(merged):
+        if field_of(SystemModel, key) is not None:
+            continue
+        try:
+            module = project.component_model(key)
+        except UsageError as error:
+            draft.problems.append(draft.sources.problem((key,), "a component that fails to load", str(error)))
+            module = None
+            merged.pop(key)
+            continue
+        if module is None:
+            known = [name for name in SystemModel.model_fields] + project.stems()
+            draft.problems.append(draft.sources.problem((key,), "an unknown key", expected_key(key, known)))
+            merged.pop(key)
+        else:
+            models[key] = module.Section
+    return models
+
+
+def _check_overrides(draft: Draft, models: dict[str, type[BaseModel]]) -> None:
+    types: dict[str, Any] = dict(models)
+    for key in draft.own.data:
+        common = field_of(SystemModel, key)
+        if common is not None and not is_per_env(common):
+            types[key] = common.annotation
+    draft.problems += check_overrides(draft.own.data, draft.shared.data, types, draft.sources)
+
+
+def _releases(draft: Draft) -> Releases | None:
+    sources = Sources([draft.pins])
+    releases = validate(Releases, draft.pins.data, sources, (), draft.problems, draft.pruned)
+    for name, release in (releases.releases if releases else {}).items():
+        if release.version not in release.artefacts:
+            expected = f"one of its artefacts: {', '.join(release.artefacts)}"
+            draft.problems.append(sources.problem(("releases", name, "version"), release.version, expected))
+    return releases
+
+
+def _environment(
+    draft: Draft, common: SystemModel, sections: dict[str, BaseModel], releases: Releases | None, lab: str | None
+) -> Environment:
+    overlay = stores.overlay(lab, common.system) if lab else None
+    store = stores.secret_store(draft.root, common.system, draft.env)
+    return Environment(
+        system=common.system,
+        env=draft.env,
+        common=common,
+        hosts=_hosts(common, draft.env, overlay),
+        services={name: _named(service, name) for name, service in common.services.items()},
+        operators=_operators(common, overlay),
+        sections=sections,
+        releases=dict(releases.releases) if releases else {},
+        secrets=store,
+        lab=overlay,
+        root=draft.root,
+        sources=Sources([draft.pins, draft.shared, draft.own]),
+    )
+
+
+def _named(service: Service, name: str) -> Service:
+    service._name = name
+    return service
+
+
+def _hosts(common: SystemModel, env: str, overlay: Overlay | None) -> dict[str, Host]:
+    hosts = {}
+    for name, spec in common.hosts.items():
+        place = overlay.hosts.get(f"{env}/{name}") if overlay else None
+        address, port = (place.address, place.port) if place else (spec.address, spec.ssh_port)
+        roles = tuple(spec.roles)
+        hosts[name] = Host(name, address, port, roles, spec.memory, spec.cores, spec.disk, spec.debian)
+    return hosts
+
+
+def _operators(common: SystemModel, overlay: Overlay | None) -> dict[str, Operator]:
+    """The operators; in the lab each of them has the lab's key too, because theirs are on other laptops."""
+    if overlay is None:
+        return dict(common.operators)
+    key = Path(f"{overlay.key_path}.pub").read_text(encoding="ascii").strip()
+    return {name: Operator(keys=[*operator.keys, key]) for name, operator in common.operators.items()}
+
+
+def _ordered(problems: list[Problem]) -> list[Problem]:
+    """Each problem once, in the order of files and lines."""
+
+    def place(problem: Problem) -> tuple[str, int, str]:
+        file, _, line = problem.file.partition(":")
+        return file, int(line) if line.isdigit() else 0, problem.key
+
+    return sorted(dict.fromkeys(problems), key=place)

@@ -1,0 +1,158 @@
+"""The common schema: what `system.yaml` and `<env>.yaml` hold besides the components' own sections."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from mainstay.inventory.fields import (
+    Address,
+    ByteSize,
+    Domain,
+    Duration,
+    HostName,
+    Identifier,
+    Line,
+    Name,
+    Percent,
+    Port,
+    SecretName,
+    StrictModel,
+    per_env,
+)
+from mainstay.inventory.services import Role, Services
+from mainstay.secrets.generator import Generator
+
+_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]+={0,2}( .*)?")
+_WINDOW = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) (?P<start>([01]\d|2[0-3]):[0-5]\d)-(?P<end>([01]\d|2[0-3]):[0-5]\d) UTC"
+)
+
+
+def _public_key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise ValueError("a public SSH key on one line, such as ssh-ed25519 AAAA... name")
+    return value
+
+
+def _window(value: str) -> str:
+    if not _WINDOW.fullmatch(value):
+        raise ValueError("a window such as Sun 02:00-04:00 UTC (or daily 02:00-04:00 UTC)")
+    return value
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", value):
+        raise ValueError("an e-mail address; telephone numbers belong in the secret store")
+    return value
+
+
+class HostSpec(StrictModel):
+    """One host of an environment: where it is, what it is for, and what tuning is computed from."""
+
+    address: Address
+    ssh_port: Port = 22
+    roles: list[Role] = Field(min_length=1)
+    memory: ByteSize
+    cores: int = Field(ge=1, le=1024)
+    disk: ByteSize
+    debian: Literal[12, 13] = 12
+
+
+class Operator(StrictModel):
+    """A person with an account of their own on every host."""
+
+    keys: list[Annotated[Line, AfterValidator(_public_key)]] = Field(min_length=1)
+
+
+class Threshold(StrictModel):
+    """When a measurement warns and when it is critical; its unit is the end of its key (`_pct`, `_ms`, `_per_s`)."""
+
+    warn: float | None = None
+    crit: float | None = None
+    for_: Duration | None = Field(None, alias="for", description="how long it must last")
+    action: Identifier | None = None
+
+
+class Alert(StrictModel):
+    """One alert of a severity: a rule in words, or a threshold that lasts."""
+
+    name: Identifier
+    rule: Line | None = None
+    above_pct: float | None = None
+    above_ms: float | None = None
+    for_: Duration | None = Field(None, alias="for")
+
+
+class Maintenance(StrictModel):
+    """When disruptive work may be done, and what surrounds it."""
+
+    windows: list[Annotated[str, AfterValidator(_window)]] = Field(default_factory=list)
+    announce_h: int = Field(48, ge=0, le=720)
+    banner: bool = True
+    smoke_tests: bool = True
+    post_watch_min: int = Field(60, ge=0, le=1440)
+
+
+class Severity(StrictModel):
+    """How fast an incident of this severity is answered."""
+
+    rank: int = Field(ge=0, le=9)
+    response: Duration
+    escalation: Duration | None = Field(None, description="wider notification (CX-02: not a later response)")
+
+
+class Gates(StrictModel):
+    """What a release must have behind it before production takes it."""
+
+    tests: list[Line] = Field(default_factory=list)
+    coverage_min_pct: Percent = 80
+    migrations_tested: bool = True
+    env_example: Line | None = None
+    api_backward_compatible: bool = True
+    secret_scan: bool = True
+    staging_verified: bool = True
+    rollback_plan: bool = True
+
+
+class Rollout(StrictModel):
+    """How a change travels: from staging to production, host by host."""
+
+    verified_within_h: int = Field(24, ge=1, le=720, description="production takes what staging verified within this time")
+    budget: int = per_env(0, ge=0, le=1000, description="hosts that may fail before the rollout stops")
+    ramps: list[Annotated[int, Field(ge=1, le=100)]] = per_env(
+        default_factory=lambda: [25, 100], min_length=1, description="percent of a role, after its first host"
+    )
+
+
+class SecretRules(StrictModel):
+    """How old a secret may become, and how long the one before it stays valid."""
+
+    rotation_days: int = Field(92, ge=1, le=3650)
+    overlap_h: int = Field(24, ge=0, le=720)
+    generators: dict[SecretName, Generator] = Field(default_factory=dict, description="how a missing one is made")
+    issued: list[SecretName] = Field(default_factory=list, description="only their issuer can make these")
+
+
+class SystemModel(StrictModel):
+    """The common part of one environment of a system, both files merged."""
+
+    system: Name
+    description: Line
+    domain: Domain = per_env()
+    api_domain: Domain | None = per_env(None)
+    operators: dict[Name, Operator] = per_env(min_length=1)
+    bootstrap_user: Name = per_env("debian", description="the image's own user, for the first contact")
+    hosts: dict[HostName, HostSpec] = per_env(min_length=1)
+    services: Services
+    secrets: SecretRules = Field(default_factory=SecretRules)
+    thresholds: dict[Identifier, Threshold] = Field(default_factory=dict)
+    alerts: dict[str, list[Alert]] = Field(default_factory=dict)
+    maintenance: Maintenance = Field(default_factory=Maintenance)
+    severity: dict[str, Severity] = Field(default_factory=dict)
+    contacts: dict[Identifier, Annotated[Line, AfterValidator(_email)]] = Field(default_factory=dict)
+    gates: Gates = Field(default_factory=Gates)
+    rollback_sla_s: dict[Identifier, int] = Field(default_factory=dict)
+    rollout: Rollout = Field(default_factory=Rollout)
