@@ -27,7 +27,7 @@ class FileStates(FactBase[dict[str, FileState]]):
     def command(self, paths: list[str]) -> str:  # type: ignore[override]
         quoted = " ".join(shlex.quote(path) for path in paths)
         return (
-            f"for p in {quoted}; do [ -f \"$p\" ] && "
+            f'for p in {quoted}; do [ -f "$p" ] && '
             "printf '%s\\t%s\\n' \"$(stat -c '%U\\t%G\\t%a' \"$p\" | sed 's/\\\\t/\\t/g')\" "
             '"$(sha256sum < "$p" | cut -c1-64)\t$p"; done; true'
         )

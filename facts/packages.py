@@ -16,7 +16,7 @@ class MissingPackages(FactBase[list[str]]):
         names = " ".join(shlex.quote(name) for name in packages)
         return (
             f"for p in {names}; do "
-            "[ \"$(dpkg-query -W -f='${db:Status-Status}' \"$p\" 2>/dev/null)\" = installed ] || echo \"$p\"; done"
+            '[ "$(dpkg-query -W -f=\'${db:Status-Status}\' "$p" 2>/dev/null)" = installed ] || echo "$p"; done'
         )
 
     @staticmethod

@@ -21,3 +21,15 @@ def current() -> tuple[Environment, Host]:
     if env is None or own is None:
         raise UsageError(f"{host.name}: no inventory of Mainstay, use inventories/<system>/<env>.py.")
     return cast(Environment, env), cast(Host, own)
+
+
+def current_environment() -> Environment:
+    """The environment of the host that pyinfra is working on."""
+    return current()[0]
+
+
+def run_id() -> str | None:
+    """The run whose journal the host keeps; None under plain pyinfra, which keeps none."""
+    from pyinfra import host
+
+    return cast("str | None", host.data.get("mainstay_run"))

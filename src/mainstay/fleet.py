@@ -11,7 +11,6 @@ import pyinfra_cli  # noqa: F401  first: importing it patches the standard libra
 
 # isort: split
 import logging
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +63,9 @@ class Fleet:
         self.connect()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def connect(self) -> None:
@@ -83,7 +84,7 @@ class Fleet:
                 pass  # "No hosts remaining": each host's own reason is in `refused`
             for host in state.inventory:
                 if host.connected:
-                    self._clients[host.name] = host.connector.client
+                    self._clients[host.name] = _connector(host).client
                     self.unreachable.pop(host.name, None)
                 elif not first_contact or host.name not in self.unreachable:
                     self.unreachable[host.name] = refused.reasons.get(host.name, "no connection")
@@ -115,7 +116,7 @@ class Fleet:
             raise HostError(name, self.unreachable.get(name, "not connected"))
         try:
             return ssh.execute(client, name, command, stdin=stdin, timeout=timeout)
-        except (OSError, EOFError, socket.timeout, paramiko.SSHException) as error:
+        except (OSError, EOFError, paramiko.SSHException) as error:
             raise HostError(name, f"the connection broke: {error or type(error).__name__}") from error
 
     def channel(self, name: str) -> paramiko.Channel:
@@ -168,7 +169,7 @@ class Fleet:
             return outcome
         state = self._state(names, check=not execute)
         for host in state.inventory:
-            host.connector.client, host.connected = self._clients[host.name], True
+            _connector(host).client, host.connected = self._clients[host.name], True
             state.activate_host(host)
         state.set_stage(StateStage.Prepare)
         self._prepare(state, deploy, outcome)
@@ -236,16 +237,19 @@ class _Relay(BaseStateCallback):
         self.observer.host_op(host.name, _name(state, op_hash), "failed")
 
 
+def _connector(host: Host) -> Any:
+    """pyinfra's SSH connector of the host; its base class does not know the paramiko client it holds."""
+    return host.connector
+
+
 def _guard_generators(state: State, outcome: FleetOutcome) -> None:
     """A Python exception in one host's operation would end the run for all hosts: make it that host's failure."""
     for host, ops in state.ops.items():
-        for op_hash, data in ops.items():
+        for data in ops.values():
             data.command_generator = _guarded(data.command_generator, host, outcome)
 
 
-def _guarded(
-    generator: Callable[[], Iterator[Any]], host: Host, outcome: FleetOutcome
-) -> Callable[[], Iterator[Any]]:
+def _guarded(generator: Callable[[], Iterator[Any]], host: Host, outcome: FleetOutcome) -> Callable[[], Iterator[Any]]:
     def commands() -> Iterator[Any]:
         try:
             yield from generator()
@@ -287,4 +291,3 @@ def _sentence(error: BaseException) -> str:
     """pyinfra wraps what a deploy raises; the operator wants the sentence that was meant."""
     inner = getattr(error, "exception", None) or error.__cause__ or error
     return str(inner) or type(inner).__name__
-

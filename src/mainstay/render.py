@@ -22,7 +22,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         # These are configuration files, not HTML: quoting is each format's own, by a filter.
-        autoescape=False,
+        autoescape=False,  # noqa: S701
     )
     environment.filters["shell"] = shlex.quote
     return environment

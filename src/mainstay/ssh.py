@@ -4,86 +4,52 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import paramiko
-
 from mainstay.errors import HostError
-from mainstay.inventory import Environment, Host
+from mainstay.inventory import Environment, Host, groups
+from mainstay.inventory.operator import operator
 
 
 def config_block(environment: Environment, host: Host, folder: Path) -> str:
     """An ssh_config block for one host, with a connection that is shared while `folder` lasts."""
-    name, port = address(environment, host)
     lines = [
         f"Host {host.name}",
-        f"  HostName {name}",
-        f"  Port {port}",
+        f"  HostName {host.address}",
+        f"  Port {host.ssh_port}",
         f"  User {operator(environment)}",
+        f"  UserKnownHostsFile {groups.known_hosts(environment)}",
         "  StrictHostKeyChecking yes",
         "  BatchMode yes",
         f"  ControlPath {folder}/%C",
         "  LogLevel ERROR",
     ]
     if environment.lab:
-        lines.append(f"  UserKnownHostsFile {environment.lab.known_hosts}")
         lines.append(f"  IdentityFile {environment.lab.key_path}")
         lines.append("  IdentitiesOnly yes")
     return "\n".join(lines) + "\n"
 
 
-def operator(environment: Environment) -> str:
-    """The named operator who works: MAINSTAY_OPERATOR, else the local user if listed, else the only one listed.
+def host_data(environment: Environment, host: Host, *, first_contact: bool = False) -> dict[str, Any]:
+    """pyinfra's data of one host, reached as the operator, or as the image's user on first contact.
 
     Raises:
-        UsageError: it is not clear who works.
+        UsageError: it is not clear which operator works.
     """
-    return environment.operator()
-
-
-def address(environment: Environment, host: Host) -> tuple[str, int]:
-    """Address and SSH port; the model has put in the lab's where the lab is asked for."""
-    return host.address, host.ssh_port
-
-
-def no_delay_transport(sock: Any, **kwargs: Any) -> paramiko.Transport:
-    """A paramiko transport without Nagle's wait of 40 ms a question; a ProxyJump channel has no such option."""
-    if isinstance(sock, socket.socket):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return paramiko.Transport(sock, **kwargs)
-
-
-def host_data(environment: Environment, host: Host, *, first_contact: bool = False) -> dict[str, Any]:
-    """pyinfra's data of one host: connection, sudo, and the model for `mainstay.context`."""
-    name, port = address(environment, host)
-    data: dict[str, Any] = {
-        "ssh_hostname": name,
-        "ssh_port": port,
-        "ssh_user": environment.bootstrap_user if first_contact else operator(environment),
-        "ssh_strict_host_key_checking": "yes",
-        "ssh_paramiko_connect_kwargs": {"transport_factory": no_delay_transport},
-        "_sudo": True,
-        "mainstay_environment": environment,
-        "mainstay_host": host,
-    }
-    if environment.lab:
-        data["ssh_key"] = str(environment.lab.key_path)
-        data["ssh_known_hosts_file"] = str(environment.lab.known_hosts)
-    return data
+    user = environment.bootstrap_user if first_contact else operator(environment)
+    return groups.host_data(environment, host, user)
 
 
 def command_line(environment: Environment, host: Host) -> list[str]:
     """OpenSSH's argv up to the host, for a connection of its own (no multiplexing), never prompting."""
-    name, port = address(environment, host)
     argv = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=5"]
-    argv += ["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "LogLevel=ERROR", "-p", str(port)]
+    argv += ["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "LogLevel=ERROR", "-p", str(host.ssh_port)]
+    argv += ["-o", f"UserKnownHostsFile={groups.known_hosts(environment)}"]
     if environment.lab:
-        argv += ["-o", f"UserKnownHostsFile={environment.lab.known_hosts}", "-o", "IdentitiesOnly=yes"]
-        argv += ["-i", str(environment.lab.key_path)]
-    return [*argv, "-l", operator(environment), name]
+        argv += ["-o", "IdentitiesOnly=yes", "-i", str(environment.lab.key_path)]
+    return [*argv, "-l", operator(environment), host.address]
 
 
 def run_fresh(environment: Environment, host: Host, command: str, timeout: float) -> str:
@@ -94,7 +60,9 @@ def run_fresh(environment: Environment, host: Host, command: str, timeout: float
     """
     argv = [*command_line(environment, host), f"sudo -n sh -c {shlex.quote(command)}"]
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise HostError(host.name, f"no answer to a new connection within {timeout:g} s") from error
     if done.returncode != 0:

@@ -6,8 +6,8 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from typing import Any
 
-import click
 import typer
 
 from mainstay import __version__
@@ -31,6 +31,8 @@ VERBS = {
 GROUPS = {"secrets": "mainstay.cli.secrets", "lab": "mainstay.cli.lab"}
 # What only these need is imported only for them: `mainstay check` does not wait for pyinfra.
 INTERRUPTED = 130
+# typer carries a copy of click inside; this is how to name the base of its usage errors whichever it uses.
+_ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def run(argv: list[str] | None = None) -> int:
@@ -42,12 +44,12 @@ def run(argv: list[str] | None = None) -> int:
     except MainstayError as error:
         output.error(str(error))
         return error.exit_code
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
+    except _ClickException as error:
+        error.show(file=sys.stderr)  # type: ignore[attr-defined]
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         output.error("interrupted")
         return INTERRUPTED
     except Exception as error:
@@ -57,7 +59,7 @@ def run(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _app(words: list[str]) -> click.Command:
+def _app(words: list[str]) -> Any:
     """The command tree; with a verb on the line, only its module is imported."""
     app = typer.Typer(
         no_args_is_help=True,

@@ -19,6 +19,7 @@ from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.loading import load
 from mainstay.inventory.operator import operator
 from mainstay.inventory.stores import lab_from_environment
+from mainstay.transport import no_delay
 
 ENVIRONMENT = "mainstay_environment"
 HOST = "mainstay_host"
@@ -66,6 +67,7 @@ def host_data(env: Environment, host: Host, user: str) -> dict[str, Any]:
         "ssh_known_hosts_file": str(known_hosts(env)),
         # pyinfra's default accepts whatever key a new host shows.
         "ssh_strict_host_key_checking": "yes",
+        "ssh_paramiko_connect_kwargs": {"transport_factory": no_delay},
         "_sudo": True,
         ENVIRONMENT: env,
         HOST: host,

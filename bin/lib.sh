@@ -1,0 +1,45 @@
+# Sourced by the scripts beside it: what they all need, installed once and checked each time.
+set -eu
+cd "$(dirname "$0")/.."
+PROJECT=$PWD
+# What the lab needs of Debian: nothing here starts a service on this machine.
+LAB_PACKAGES="systemd-container mmdebstrap nftables iproute2 openssh-client ca-certificates"
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+fail() { printf 'mainstay: %s\n' "$*" >&2; exit 2; }
+
+need_root() {
+    [ "$(uname -s)" = Linux ] || fail "found $(uname -s), expected Linux: the lab boots Debian hosts with systemd-nspawn. \
+bin/check, and mainstay check, render and secrets work without it."
+    [ "$(id -u)" = 0 ] || fail "found user $(id -un), expected root: the lab makes network bridges and mounts. \
+bin/check, and mainstay check, render and secrets work without it."
+}
+
+packages() { # names: installs those that are missing
+    missing=
+    for name in "$@"; do
+        [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing="$missing $name"
+    done
+    [ -n "$missing" ] || return 0
+    say "packages:$missing"
+    find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -720 2>/dev/null | grep -q . || apt-get -qq update
+    # shellcheck disable=SC2086  a list of words
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing >/dev/null
+}
+
+environment() { # .venv with the locked versions, and this tree in it
+    python=$(command -v python3.11 || command -v python3) || fail "no python3, expected Python 3.11 or later"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than Python 3.11"
+    stamp=.venv/.locked-$(cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+    if [ ! -e "$stamp" ]; then
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
+        say "Python packages, exact versions, by hash"
+        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+        .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+        rm -f .venv/.locked-*
+        touch "$stamp"
+    fi
+    PATH=$PROJECT/.venv/bin:$PATH
+    export PATH
+}
