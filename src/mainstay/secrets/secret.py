@@ -28,6 +28,11 @@ class Secret:
         """What stands for this secret wherever it is rendered or printed."""
         return placeholder(self.name, self.version)
 
+    @property
+    def sha256(self) -> str:
+        """What stands for the SHA-256 (hex) of the value, for programs that keep a password's hash only."""
+        return f"{self.placeholder[:-1]} sha256>"
+
     def reveal(self) -> str:
         """The value itself; from now on `mask()` hides it in whatever this process prints.
 

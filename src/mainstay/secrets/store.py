@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import fcntl
+import hashlib
 import os
 import re
 import tempfile
@@ -150,7 +151,8 @@ class SecretStore:
         secret = self.get(match["name"])
         if secret.version != int(match["version"]):
             raise SecretError(f"{self.path}: {secret.name} is at version {secret.version}, not {match['version']}")
-        return secret.reveal()
+        value = secret.reveal()
+        return hashlib.sha256(value.encode()).hexdigest() if match["form"] else value
 
     def _decrypt(self, name: str, entry: Entry) -> str:
         if entry.value not in self._opened:
