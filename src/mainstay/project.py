@@ -91,8 +91,10 @@ def component_model(stem: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
     except Exception as error:  # whatever an operator's own file does
-        raise UsageError(f"deploys/components/{stem}/model.py: found {type(error).__name__} ({error}), "
-                         "expected a module that can be imported.") from error
+        raise UsageError(
+            f"deploys/components/{stem}/model.py: found {type(error).__name__} ({error}), "
+            "expected a module that can be imported."
+        ) from error
 
 
 def extend_path(package: ModuleType) -> None:

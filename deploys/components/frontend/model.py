@@ -19,8 +19,7 @@ class Section(StrictModel):
 
 def check(env: Environment) -> list[Problem]:
     """The service exists and is static."""
-    frontend = env.section("frontend")
-    assert isinstance(frontend, Section)
+    frontend = env.section("frontend", Section)
     service = env.services.get(frontend.service)
     if service is None or service.kind != "static":
         return [env.problem(("frontend", "service"), repr(frontend.service), "a service of kind static")]

@@ -83,9 +83,7 @@ class Section(StrictModel):
 
 def section(env: Environment) -> Section:
     """The environment's own section."""
-    found = env.section("nginx")
-    assert isinstance(found, Section)
-    return found
+    return env.section("nginx", Section)
 
 
 def listeners(env: Environment, host: Host) -> list[Listener]:

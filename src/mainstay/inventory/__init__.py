@@ -1,6 +1,7 @@
 """The description of a system: YAML files, read strictly, checked against the model and against themselves."""
 
 from mainstay.errors import Problem
+from mainstay.inventory.budget import Demand, demands
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import (
     Address,
@@ -31,6 +32,7 @@ __all__ = [
     "Address",
     "Artefact",
     "ByteSize",
+    "Demand",
     "Domain",
     "Duration",
     "Environment",
@@ -52,6 +54,7 @@ __all__ = [
     "Service",
     "StrictModel",
     "UrlPath",
+    "demands",
     "lab_from_environment",
     "load",
     "per_env",

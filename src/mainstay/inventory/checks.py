@@ -2,10 +2,201 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from mainstay import project
 from mainstay.errors import Problem
-from mainstay.inventory.environment import Environment
+from mainstay.inventory import twin, variable_checks
+from mainstay.inventory.environment import Environment, Host
+from mainstay.inventory.fields import format_size
+from mainstay.inventory.problems import describe
+from mainstay.inventory.services import Limits, Service
+from mainstay.inventory.system import Threshold, window_minutes
+
+THRESHOLD_UNITS = ("_pct", "_ms", "_per_min", "_per_s", "_s", "_h", "_days", "_bytes", "_count")
 
 
 def run(env: Environment, *, complete: bool) -> list[Problem]:
-    """Every clash; with `complete`, every reference to something that is not there as well."""
-    return []
+    """Every clash among what is there; with `complete`, every reference to something that is not there as well.
+
+    Args:
+        env: the environment, or what is left of it without its faulty parts.
+        complete: nothing had to be left out, so what is absent is absent from the files.
+    """
+    chosen = [*CLASHES, *(REFERENCES if complete else ())]
+    return [problem for check in chosen for problem in check(env)]
+
+
+def ports(env: Environment) -> Iterable[Problem]:
+    """Two listeners on one port of a host."""
+    hosts_by_clash: dict[tuple[int, str, str, tuple[str | int, ...]], list[str]] = {}
+    for host in env.hosts.values():
+        first: dict[int, str] = {}
+        for listener in env.listeners(host):
+            if listener.port in first:
+                clash = (listener.port, first[listener.port], listener.what, listener.key)
+                hosts_by_clash.setdefault(clash, []).append(host.name)
+            first.setdefault(listener.port, listener.what)
+    for (port, one, two, key), hosts in hosts_by_clash.items():
+        found = f"port {port} for {two}, which {one} has on {', '.join(hosts)}"
+        yield env.problem(key, found, "a port of its own")
+
+
+def port_range(env: Environment) -> Iterable[Problem]:
+    """A slot whose last port is none."""
+    for service in env.services.values():
+        for slot in ("blue", "green"):
+            last = max(service.ports_of(slot, service.instances.max), default=0)
+            if last > 65535:
+                found = f"{last} as the port of instance {service.instances.max}"
+                yield env.problem(("services", service.name, "slots", slot), found, "ports up to 65535")
+
+
+def addresses(env: Environment) -> Iterable[Problem]:
+    """Two hosts of one address, in this environment or across both."""
+    seen: dict[str, str] = {}
+    for name, spec in env.common.hosts.items():
+        key = ("hosts", name, "address")
+        if spec.address in seen:
+            yield env.problem(key, f"{spec.address}, which {seen[spec.address]} has", "an address of its own")
+        seen.setdefault(spec.address, name)
+
+
+def instances(env: Environment) -> Iterable[Problem]:
+    """Not min <= base <= max."""
+    for service in env.services.values():
+        count = service.instances
+        if not count.min <= count.base <= count.max:
+            found = f"min {count.min}, base {count.base}, max {count.max}"
+            yield env.problem(("services", service.name, "instances"), found, "min <= base <= max")
+
+
+def memory(env: Environment) -> Iterable[Problem]:
+    """Instances that may together use more than the host declares."""
+    for host in env.hosts.values():
+        shares = [_share(service, service.limits) for service in env.services_on(host) if service.limits]
+        total = sum(size for size, _ in shares)
+        if total > host.memory:
+            found = f"{format_size(host.memory)}, less than {' + '.join(text for _, text in shares)}"
+            yield env.problem(("hosts", host.name, "memory"), found, "the sum of memory_max of its instances at least")
+
+
+def _share(service: Service, limits: Limits) -> tuple[int, str]:
+    count, size = service.peak_instances, limits.memory_max
+    return count * size, f"{count} {service.name} x {format_size(size)}"
+
+
+def thresholds(env: Environment) -> Iterable[Problem]:
+    """Warning at or beyond critical (a hit rate counts down), or a key without its unit."""
+    for name, threshold in env.common.thresholds.items():
+        key = ("thresholds", name)
+        if not name.endswith(THRESHOLD_UNITS):
+            yield env.problem(key, "a threshold without a unit", f"a name that ends in {', '.join(THRESHOLD_UNITS)}")
+        if threshold.warn is None and threshold.crit is None:
+            yield env.problem(key, "neither warn nor crit", "one of them at least")
+        elif threshold.warn is not None and threshold.crit is not None and not _in_order(name, threshold):
+            relation = "warn > crit" if _counts_down(name) else "warn < crit"
+            yield env.problem(key, f"warn {threshold.warn:g}, crit {threshold.crit:g}", relation)
+
+
+def _counts_down(name: str) -> bool:
+    return "hit" in name
+
+
+def _in_order(name: str, threshold: Threshold) -> bool:
+    warn, crit = threshold.warn or 0.0, threshold.crit or 0.0
+    return warn > crit if _counts_down(name) else warn < crit
+
+
+def windows(env: Environment) -> Iterable[Problem]:
+    """A maintenance window that ends before it begins."""
+    for index, window in enumerate(env.common.maintenance.windows):
+        start, end = window_minutes(window)
+        if start >= end:
+            expected = "a window that ends later on the same day (two windows over midnight)"
+            yield env.problem(("maintenance", "windows", index), describe(window), expected)
+
+
+def severities(env: Environment) -> Iterable[Problem]:
+    """Alerts of a severity that is not described, two severities of one rank."""
+    known = env.common.severity
+    for name in env.common.alerts:
+        if name not in known:
+            yield env.problem(
+                ("alerts", name), "a severity that is not described", f"one of {', '.join(known) or 'none'}"
+            )
+    ranks: dict[int, str] = {}
+    for name, severity in known.items():
+        if severity.rank in ranks:
+            found = f"rank {severity.rank}, which {ranks[severity.rank]} has"
+            yield env.problem(("severity", name, "rank"), found, "a rank of its own")
+        ranks.setdefault(severity.rank, name)
+
+
+def ramps(env: Environment) -> Iterable[Problem]:
+    """Ramps that do not grow to 100 percent."""
+    steps = env.common.rollout.ramps
+    if steps != sorted(set(steps)) or steps[-1] != 100:
+        yield env.problem(("rollout", "ramps"), ", ".join(map(str, steps)), "percentages that grow and end with 100")
+
+
+def components(env: Environment) -> Iterable[Problem]:
+    """What each component finds wrong with its own section."""
+    for stem in env.sections:
+        check = getattr(project.component_model(stem), "check", None)
+        if check is not None:
+            yield from check(env)
+
+
+def roles(env: Environment) -> Iterable[Problem]:
+    """Services whose role no host holds."""
+    for service in env.services.values():
+        if not env.hosts_of(service.role):
+            found = f"role {service.role}, which no host of {env.name} holds"
+            yield env.problem(("services", service.name, "role"), found, f"a host with role {service.role}")
+
+
+def pins(env: Environment) -> Iterable[Problem]:
+    """Releases of services that are not described."""
+    for name in env.releases:
+        if name not in env.services:
+            expected = f"one of {', '.join(env.services) or 'the services'}"
+            yield env.problem(("releases", name), "a release of no service", expected)
+
+
+def contacts(env: Environment) -> Iterable[Problem]:
+    """Nobody to tell about a security incident."""
+    if "security" not in env.common.contacts:
+        yield env.problem(("contacts", "security"), "nothing", "an e-mail address for security incidents")
+
+
+def unused(env: Environment) -> list[Problem]:
+    """Hosts whose every role, and roles that, neither a service nor a component makes use of (`mainstay check`)."""
+    used: set[str] = {service.role for service in env.services.values()}
+    for stem in env.sections:
+        used |= set(getattr(project.component_model(stem), "ROLES", ()))
+    return [
+        env.problem(("hosts", host.name, "roles"), f"role {role}, which nothing uses", "roles that something uses")
+        for host in env.hosts.values()
+        for role in _unused_roles(host, used)
+    ]
+
+
+def _unused_roles(host: Host, used: set[str]) -> list[str]:
+    return [role for role in host.roles if role not in used]
+
+
+Check = Callable[[Environment], Iterable[Problem]]
+CLASHES: tuple[Check, ...] = (
+    ports,
+    port_range,
+    addresses,
+    instances,
+    memory,
+    thresholds,
+    windows,
+    ramps,
+    variable_checks.clashes,
+    twin.clashes,
+)
+REFERENCES: tuple[Check, ...] = (roles, pins, contacts, severities, variable_checks.references, components)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
 from mainstay.errors import InventoryError, Problem
-from mainstay.inventory.listeners import Listener
+from mainstay.inventory.listeners import Listener, listeners_on
 from mainstay.inventory.releases import Release
 from mainstay.inventory.services import Service
 from mainstay.inventory.sources import Sources
@@ -18,34 +18,43 @@ from mainstay.inventory.system import Operator, SystemModel
 from mainstay.inventory.variables import value_of
 from mainstay.secrets import SecretStore
 
+Section = TypeVar("Section", bound=BaseModel)
+
 
 class HostOverlay(Protocol):
     """Where the lab put one host."""
 
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """The host's address on the lab's bridge."""
 
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """The port of its sshd."""
 
 
 class Overlay(Protocol):
     """What the model needs of `mainstay.lab.overlay.Overlay`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The lab."""
 
     @property
-    def key_path(self) -> Path: ...
+    def key_path(self) -> Path:
+        """The private key that opens every host of the lab."""
 
     @property
-    def known_hosts(self) -> Path: ...
+    def known_hosts(self) -> Path:
+        """The hosts' own keys."""
 
     @property
-    def hosts(self) -> Mapping[str, HostOverlay]: ...
+    def hosts(self) -> Mapping[str, HostOverlay]:
+        """Each host, by `env/host`."""
 
     @property
-    def unproven(self) -> list[str]: ...
+    def unproven(self) -> list[str]:
+        """What this lab cannot prove."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +96,12 @@ class Environment:
 
     @property
     def description(self) -> str:
+        """What the system is, in a few words."""
         return self.common.description
 
     @property
     def domain(self) -> str:
+        """The site's name in this environment."""
         return self.common.domain
 
     @property
@@ -100,18 +111,29 @@ class Environment:
 
     @property
     def bootstrap_user(self) -> str:
+        """The image's own user, for the first contact with a host."""
         return self.common.bootstrap_user
 
-    def section(self, stem: str) -> BaseModel:
+    @overload
+    def section(self, stem: str) -> BaseModel: ...
+
+    @overload
+    def section(self, stem: str, model: type[Section]) -> Section: ...
+
+    def section(self, stem: str, model: type[BaseModel] = BaseModel) -> BaseModel:
         """The component's section.
+
+        Args:
+            stem: the component.
+            model: its `Section`, for a result of that type.
 
         Raises:
             InventoryError: when the inventory has none.
         """
-        try:
-            return self.sections[stem]
-        except KeyError:
-            raise InventoryError([self.problem((stem,), "no such section", f"a section for {stem}")]) from None
+        found = self.sections.get(stem)
+        if not isinstance(found, model):
+            raise InventoryError([self.problem((stem,), "no such section", f"a section for {stem}")])
+        return found
 
     def hosts_of(self, role: str) -> list[Host]:
         """The hosts that hold the role, in the inventory's order."""
@@ -132,8 +154,6 @@ class Environment:
 
     def listeners(self, host: Host) -> list[Listener]:
         """Every port that something on the host listens on, services and components together."""
-        from mainstay.inventory.listeners import listeners_on
-
         return listeners_on(self, host)
 
     def problem(self, key: tuple[str | int, ...], found: str, expected: str) -> Problem:
@@ -143,6 +163,10 @@ class Environment:
     def __copy__(self) -> Self:
         """The same object: pyinfra copies host data at each access."""
         return self
+
+    def to_json(self) -> str:
+        """What `pyinfra ... debug-inventory` shows for it."""
+        return repr(self)
 
     def __repr__(self) -> str:
         return f"<Environment {self.name}>"

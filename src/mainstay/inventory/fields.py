@@ -61,6 +61,15 @@ def parse_size(value: Any) -> int:
     return size
 
 
+def format_size(size: int) -> str:
+    """Bytes as people write them: `512M`, `2G`, the number itself when no unit divides it."""
+    for unit in "TGMK":
+        factor = _SIZE_FACTOR[unit.lower()]
+        if size % factor == 0 and size >= factor:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
 def parse_duration(value: Any) -> float:
     """Seconds of `90s`, `5m`, `1h`, `250ms`, `7d`.
 
@@ -119,9 +128,7 @@ ByteSize = Annotated[int, BeforeValidator(parse_size), WithJsonSchema({"type": [
 Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema({"type": "string"})]
 """A time in seconds, written with its unit: `250ms`, `90s`, `5m`."""
 
-Scalar = Annotated[
-    Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})
-]
+Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 """Text, a number or a truth value, as YAML wrote it."""
 
 Line = Annotated[str, AfterValidator(_line)]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from mainstay import project
 from mainstay.errors import InventoryError, Problem, UsageError
-from mainstay.inventory import checks, stores
+from mainstay.inventory import checks, secret_checks, stores
 from mainstay.inventory.environment import Environment, Host, Overlay
 from mainstay.inventory.fields import is_per_env
 from mainstay.inventory.overrides import check_overrides, merge
@@ -21,7 +21,7 @@ from mainstay.inventory.schema_walk import field_of
 from mainstay.inventory.services import Service
 from mainstay.inventory.sources import Sources
 from mainstay.inventory.system import Operator, SystemModel
-from mainstay.inventory.validation import Pruned, validate
+from mainstay.inventory.validation import Validator
 from mainstay.inventory.yamlfile import Document, read
 
 ENVIRONMENTS = ("staging", "production")
@@ -36,8 +36,12 @@ class Draft:
     shared: Document
     own: Document
     pins: Document
-    problems: list[Problem] = field(default_factory=list)
-    pruned: Pruned = field(default_factory=Pruned)
+    validator: Validator = field(default_factory=Validator)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The faults so far."""
+        return self.validator.problems
 
     @property
     def sources(self) -> Sources:
@@ -45,7 +49,9 @@ class Draft:
         return Sources([self.shared, self.own])
 
 
-def load(system: str, env: str, *, root: Path | None = None, lab: str | None = None) -> Environment:
+def load(
+    system: str, env: str, *, root: Path | None = None, lab: str | None = None, check_secrets: bool = True
+) -> Environment:
     """The environment, checked.
 
     Args:
@@ -53,6 +59,8 @@ def load(system: str, env: str, *, root: Path | None = None, lab: str | None = N
         env: `staging` or `production`.
         root: the project; by default the one around the current folder.
         lab: the lab whose addresses replace the inventory's; None is the real world.
+        check_secrets: whether values of the secret store are checked too, where they can be opened; commands that
+            mend the store cannot wait for it to be whole.
 
     Raises:
         InventoryError: all that is wrong with the files.
@@ -62,6 +70,10 @@ def load(system: str, env: str, *, root: Path | None = None, lab: str | None = N
     draft = _read(base, system, env)
     releases = _releases(draft)
     environment = _assemble(draft, releases, system, lab)
+    if environment is not None and check_secrets and not draft.validator.dropped:
+        report = secret_checks.check(environment)
+        draft.problems.extend(report.problems)
+        environment.notes.extend(report.notes)
     if draft.problems or environment is None:
         raise InventoryError(_ordered(draft.problems))
     return environment
@@ -90,10 +102,10 @@ def _assemble(draft: Draft, releases: Releases | None, system: str, lab: str | N
     models = _section_models(draft, merged)
     _check_overrides(draft, models)
     common_keys = {key: value for key, value in merged.items() if key not in models}
-    common = validate(SystemModel, common_keys, draft.sources, (), draft.problems, draft.pruned)
+    common = draft.validator.validate(SystemModel, common_keys, draft.sources)
     sections = {}
     for stem, model in models.items():
-        section = validate(model, merged[stem], draft.sources, (stem,), draft.problems, draft.pruned)
+        section = draft.validator.validate(model, merged[stem], draft.sources, (stem,))
         if section is not None:
             sections[stem] = section
     if common is None:
@@ -102,8 +114,8 @@ def _assemble(draft: Draft, releases: Releases | None, system: str, lab: str | N
         found, expected = repr(common.system), f"{system}, the name of the folder"
         draft.problems.append(draft.sources.problem(("system",), found, expected))
     environment = _environment(draft, common, sections, releases, lab)
-    complete = releases is not None and len(sections) == len(models) and not draft.pruned.elements
-    draft.problems += checks.run(environment, complete=complete)
+    complete = not draft.validator.dropped
+    draft.problems.extend(checks.run(environment, complete=complete))
     return environment
 
 
@@ -117,11 +129,10 @@ def _section_models(draft: Draft, merged: dict[str, Any]) -> dict[str, type[Base
             module = project.component_model(key)
         except UsageError as error:
             draft.problems.append(draft.sources.problem((key,), "a component that fails to load", str(error)))
-            module = None
             merged.pop(key)
             continue
         if module is None:
-            known = [name for name in SystemModel.model_fields] + project.stems()
+            known = [*SystemModel.model_fields, *project.stems()]
             draft.problems.append(draft.sources.problem((key,), "an unknown key", expected_key(key, known)))
             merged.pop(key)
         else:
@@ -135,12 +146,12 @@ def _check_overrides(draft: Draft, models: dict[str, type[BaseModel]]) -> None:
         common = field_of(SystemModel, key)
         if common is not None and not is_per_env(common):
             types[key] = common.annotation
-    draft.problems += check_overrides(draft.own.data, draft.shared.data, types, draft.sources)
+    draft.problems.extend(check_overrides(draft.own.data, draft.shared.data, types, draft.sources))
 
 
 def _releases(draft: Draft) -> Releases | None:
     sources = Sources([draft.pins])
-    releases = validate(Releases, draft.pins.data, sources, (), draft.problems, draft.pruned)
+    releases = draft.validator.validate(Releases, draft.pins.data, sources)
     for name, release in (releases.releases if releases else {}).items():
         if release.version not in release.artefacts:
             expected = f"one of its artefacts: {', '.join(release.artefacts)}"
@@ -166,7 +177,17 @@ def _environment(
         lab=overlay,
         root=draft.root,
         sources=Sources([draft.pins, draft.shared, draft.own]),
+        notes=_notes(common),
     )
+
+
+def _notes(common: SystemModel) -> list[str]:
+    """What is allowed and still worth a second look."""
+    return [
+        f"severity {name} escalates after its response time (IR-05)"
+        for name, severity in common.severity.items()
+        if severity.escalation is not None and severity.escalation > severity.response
+    ]
 
 
 def _named(service: Service, name: str) -> Service:

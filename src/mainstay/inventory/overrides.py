@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, get_args, get_origin
 
 from mainstay.errors import Problem
+from mainstay.inventory.fields import is_per_env
 from mainstay.inventory.schema_walk import as_model, child, field_of, plain
 from mainstay.inventory.sources import Sources
 from mainstay.inventory.yamlfile import KeyPath
-from mainstay.inventory.fields import is_per_env
 
 
 def merge(shared: Any, own: Any) -> Any:
@@ -19,7 +19,9 @@ def merge(shared: Any, own: Any) -> Any:
     return merged | {key: value for key, value in own.items() if key not in shared}
 
 
-def check_overrides(own: dict[str, Any], shared: dict[str, Any], models: dict[str, Any], sources: Sources) -> list[Problem]:
+def check_overrides(
+    own: dict[str, Any], shared: dict[str, Any], models: dict[str, Any], sources: Sources
+) -> list[Problem]:
     """A problem for each key of the environment's file that only the shared file may set.
 
     Args:

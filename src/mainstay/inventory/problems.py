@@ -52,11 +52,14 @@ def describe(value: Any, key: KeyPath = ()) -> str:
         return "nothing"
     if any(isinstance(part, str) and _SENSITIVE.search(part) for part in key[-2:]):
         return "a value that is not shown"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        text = str(value) if abs(value) < 10**30 else "a huge number"
-        return f"the number {text}" if text[0] in "-0123456789" else text
+        return f"the number {value}" if abs(value) < 10**30 else "a huge number"
     text = ascii(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(value)} characters)"
 

@@ -84,7 +84,9 @@ class Service(StrictModel):
     limits: Limits | None = None
     restart: Restart = Field(default_factory=Restart)
     health: list[HealthCheck] = Field(default_factory=list, description="the first one decides readiness")
-    ready_timeout_s: int = Field(60, ge=1, le=3600, description="a new instance is healthy by then, or the release failed")
+    ready_timeout_s: int = Field(
+        60, ge=1, le=3600, description="a new instance is healthy by then, or the release failed"
+    )
     drain_s: int = Field(30, ge=0, le=3600, description="old instances finish their requests within this time")
     keep_releases: int = Field(3, ge=2, le=50, description="releases kept on a host, the current one among them")
     env_vars: dict[VariableName, EnvVar] = Field(default_factory=dict)
@@ -102,7 +104,9 @@ class Service(StrictModel):
             given = [key for key in ("port", "slots", "exec", "limits") if getattr(self, key) is not None]
             if given or self.health:
                 keys = ", ".join([*given, *(["health"] if self.health else [])])
-                raise _wrong(keys, "a static service to have none of port, slots, exec, limits and health: nginx serves it")
+                raise _wrong(
+                    keys, "a static service to have none of port, slots, exec, limits and health: nginx serves it"
+                )
             return self
         absent = [key for key in ("port", "slots", "exec", "limits") if getattr(self, key) is None]
         if absent:
@@ -121,6 +125,11 @@ class Service(StrictModel):
             return []
         first = self.slots.blue if slot == "blue" else self.slots.green
         return [first + index * self.step for index in range(count)]
+
+    @property
+    def peak_instances(self) -> int:
+        """The most instances on one host: while a release switches, the declared ones run in both slots."""
+        return max(self.instances.max, 2 * self.instances.base)
 
     def command(self, port: int | str) -> str:
         """The command line for an instance on `port` (systemd's `%i` too)."""

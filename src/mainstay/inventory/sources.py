@@ -27,3 +27,7 @@ class Sources:
     def problem(self, key: KeyPath, found: str, expected: str) -> Problem:
         """The fault at this key."""
         return Problem(self.place(key), dotted(key), found, expected)
+
+    def only_shared(self, key: KeyPath) -> bool:
+        """Whether the last file, the environment's own, has nothing at the key."""
+        return bool(self.documents) and key not in self.documents[-1].lines

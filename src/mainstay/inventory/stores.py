@@ -27,7 +27,9 @@ class AbsentStore(SecretStore):
         return Secret(name, 1, lambda: self._refuse(name))
 
     def _refuse(self, name: str) -> str:
-        raise SecretError(f"{self.path}: no such file, expected it to hold {name}; `mainstay secrets generate` makes it")
+        raise SecretError(
+            f"{self.path}: no such file, expected it to hold {name}; `mainstay secrets generate` makes it"
+        )
 
 
 def secret_store(root: Path, system: str, env: str) -> SecretStore:

@@ -25,10 +25,10 @@ from mainstay.inventory.fields import (
 from mainstay.inventory.services import Role, Services
 from mainstay.secrets.generator import Generator
 
-_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]+={0,2}( .*)?")
-_WINDOW = re.compile(
-    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) (?P<start>([01]\d|2[0-3]):[0-5]\d)-(?P<end>([01]\d|2[0-3]):[0-5]\d) UTC"
+_KEY = re.compile(
+    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]{32,}={0,2}( .*)?"
 )
+_WINDOW = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) ([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d UTC")
 
 
 def _public_key(value: str) -> str:
@@ -41,6 +41,12 @@ def _window(value: str) -> str:
     if not _WINDOW.fullmatch(value):
         raise ValueError("a window such as Sun 02:00-04:00 UTC (or daily 02:00-04:00 UTC)")
     return value
+
+
+def window_minutes(window: str) -> tuple[int, int]:
+    """Start and end of a checked window, in minutes of the day."""
+    start, end = (clock.split(":") for clock in window.split()[1].split("-"))
+    return int(start[0]) * 60 + int(start[1]), int(end[0]) * 60 + int(end[1])
 
 
 def _email(value: str) -> str:
@@ -120,7 +126,7 @@ class Gates(StrictModel):
 class Rollout(StrictModel):
     """How a change travels: from staging to production, host by host."""
 
-    verified_within_h: int = Field(24, ge=1, le=720, description="production takes what staging verified within this time")
+    verified_within_h: int = Field(24, ge=1, le=720, description="how long staging's proof is good for production")
     budget: int = per_env(0, ge=0, le=1000, description="hosts that may fail before the rollout stops")
     ramps: list[Annotated[int, Field(ge=1, le=100)]] = per_env(
         default_factory=lambda: [25, 100], min_length=1, description="percent of a role, after its first host"

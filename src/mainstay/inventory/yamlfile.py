@@ -26,7 +26,7 @@ KeyPath = tuple[str | int, ...]
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the plain scalars of YAML 1.2."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML declares it, and copies it on the first addition
 
 
 for _tag, _pattern, _first in (

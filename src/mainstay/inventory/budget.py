@@ -1,0 +1,42 @@
+"""How many database connections a system's services may open together (PT-11, DF-13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mainstay.inventory.environment import Environment
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One service's share, as the product that it is."""
+
+    service: str
+    hosts: int
+    instances: int
+    workers: int
+    pool: int
+
+    @property
+    def connections(self) -> int:
+        """The product."""
+        return self.hosts * self.instances * self.workers * self.pool
+
+    def __str__(self) -> str:
+        product = f"{self.hosts} hosts x {self.instances} instances x {self.workers} workers x {self.pool}"
+        return f"{self.service}: {product} = {self.connections}"
+
+
+def demands(env: Environment) -> list[Demand]:
+    """Each service's largest number of connections, for services that have a pool."""
+    return [
+        Demand(
+            service.name,
+            len(env.hosts_of(service.role)),
+            service.peak_instances,
+            service.workers,
+            service.pool,
+        )
+        for service in env.services.values()
+        if service.pool > 0
+    ]
