@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import operation
 
 from facts.packages import MissingPackages
-from mainstay.plan_notes import note
+from mainstay.plan_notes import irreversible, note
 
 # Another apt (unattended-upgrades, a colleague) is waited for rather than failed on.
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
@@ -23,6 +23,7 @@ def present(names: list[str]) -> Generator[str, None, None]:
         host.noop(f"packages are installed: {', '.join(names)}")
         return
     note("packages", "install " + " ".join(missing))
+    irreversible("packages installed: " + " ".join(missing))
     wanted = " ".join(shlex.quote(name) for name in missing)
     # Lists younger than an hour do; a host fresh from its image has none.
     fresh = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."

@@ -11,6 +11,7 @@ import pyinfra_cli  # noqa: F401  first: importing it patches the standard libra
 
 # isort: split
 import logging
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from mainstay import ssh
 from mainstay.errors import HostError
 from mainstay.inventory import Environment
 from mainstay.outcome import FleetOutcome, HostOutcome, OpOutcome
-from mainstay.plan_notes import notes_of
+from mainstay.plan_notes import IRREVERSIBLE, notes_of
 
 # pyinfra narrates to its own logger; Mainstay has its own output, and masks it.
 logging.getLogger("pyinfra").addHandler(logging.NullHandler())
@@ -46,6 +47,11 @@ class Observer(Protocol):
         """`status` is `start`, `ok` or `failed`."""
 
 
+def marker(run_id: str | None) -> str:
+    """What commands of a run begin with, so that a host can tell which of its processes work for which run."""
+    return f": mainstay-run={run_id}; " if run_id else ""
+
+
 class Fleet:
     """The chosen hosts of an environment, connected for as long as the `with` block lasts.
 
@@ -57,6 +63,8 @@ class Fleet:
         self.names = names
         self.run_id = run_id
         self.unreachable: dict[str, str] = {}
+        # Asked before each operation of each host while applying: a sentence ends that host's work there.
+        self.halt: Callable[[str], str] = lambda _: ""
         self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Fleet:
@@ -97,13 +105,20 @@ class Fleet:
             client.close()
         self._clients.clear()
 
-    def plan(self, deploy: Path, observer: Observer | None = None) -> FleetOutcome:
-        """What `deploy` would change on each host; reads only."""
-        return self._pass(deploy, observer, execute=False)
+    def drop(self, name: str) -> None:
+        """Ends the connection to one host: what waits for an answer on it fails now; `connect` makes a new one."""
+        client = self._clients.get(name)
+        transport = client.get_transport() if client else None
+        if transport is not None:
+            transport.close()  # not client.close(): pyinfra would then trip over a client without a transport
 
-    def apply(self, deploy: Path, observer: Observer | None = None) -> FleetOutcome:
-        """Brings each host to what `deploy` says; a host that fails stops there, the others go on."""
-        return self._pass(deploy, observer, execute=True)
+    def plan(self, deploy: Path, observer: Observer | None = None, names: list[str] | None = None) -> FleetOutcome:
+        """What `deploy` would change on each host (on `names` only, where given); reads only."""
+        return self._pass(deploy, observer, names or self.names, execute=False)
+
+    def apply(self, deploy: Path, observer: Observer | None = None, names: list[str] | None = None) -> FleetOutcome:
+        """Brings each host (of `names`, where given) to what `deploy` says; one that fails stops, the others go on."""
+        return self._pass(deploy, observer, names or self.names, execute=True)
 
     def shell(self, name: str, command: str, stdin: str = "", timeout: float = 60) -> str:
         """Standard output of one command run as root on one host.
@@ -160,11 +175,17 @@ class Fleet:
         data["mainstay_run"] = self.run_id
         return data
 
-    def _pass(self, deploy: Path, observer: Observer | None, *, execute: bool) -> FleetOutcome:
-        outcome = FleetOutcome({name: HostOutcome(name) for name in self.names})
-        for name, reason in self.unreachable.items():
-            outcome.hosts[name] = HostOutcome(name, reachable=False, error=f"not reachable: {reason}")
-        names = [name for name in self.names if self._alive(name)]
+    def alive(self, name: str) -> bool:
+        """Whether the connection to the host stands, as far as this side knows."""
+        return self._alive(name)
+
+    def _pass(self, deploy: Path, observer: Observer | None, wanted: list[str], *, execute: bool) -> FleetOutcome:
+        outcome = FleetOutcome({name: HostOutcome(name) for name in wanted})
+        names = [name for name in wanted if self._alive(name)]
+        for name in wanted:
+            if name not in names:
+                reason = self.unreachable.get(name, "the connection broke")
+                outcome.hosts[name] = HostOutcome(name, reachable=False, error=f"not reachable: {reason}")
         if not names:
             return outcome
         state = self._state(names, check=not execute)
@@ -174,7 +195,7 @@ class Fleet:
         state.set_stage(StateStage.Prepare)
         self._prepare(state, deploy, outcome)
         if execute:
-            _guard_generators(state, outcome)
+            _guard_generators(state, outcome, self)
             if observer:
                 state.add_callback_handler(_Relay(observer))
             state.set_stage(StateStage.Execute)
@@ -242,22 +263,44 @@ def _connector(host: Host) -> Any:
     return host.connector
 
 
-def _guard_generators(state: State, outcome: FleetOutcome) -> None:
+def _guard_generators(state: State, outcome: FleetOutcome, fleet: Fleet) -> None:
     """A Python exception in one host's operation would end the run for all hosts: make it that host's failure."""
     for host, ops in state.ops.items():
-        for data in ops.values():
-            data.command_generator = _guarded(data.command_generator, host, outcome)
+        for op_hash, data in ops.items():
+            data.command_generator = _guarded(data.command_generator, host, op_hash, outcome, fleet)
 
 
-def _guarded(generator: Callable[[], Iterator[Any]], host: Host, outcome: FleetOutcome) -> Callable[[], Iterator[Any]]:
+def _guarded(
+    generator: Callable[[], Iterator[Any]], host: Host, op_hash: str, outcome: FleetOutcome, fleet: Fleet
+) -> Callable[[], Iterator[Any]]:
     def commands() -> Iterator[Any]:
+        reason = fleet.halt(host.name)
+        if reason:
+            outcome.hosts[host.name].error = reason
+            yield pyinfra.api.StringCommand("false")
+            return
         try:
-            yield from generator()
+            yield from _of_run(generator(), fleet.run_id, host.name, op_hash)
         except Exception as error:
             outcome.hosts[host.name].error = _sentence(error)
             yield pyinfra.api.StringCommand("false")
 
     return commands
+
+
+def _of_run(commands: Iterator[Any], run_id: str | None, name: str, op_hash: str) -> Iterator[Any]:
+    """The commands, marked with their run; what cannot be undone is written down on the host before it is done."""
+    first = True
+    for command in commands:
+        if run_id and first:
+            for text in [note.text for note in notes_of(name, op_hash) if note.subject == IRREVERSIBLE]:
+                kept = f"/var/lib/mainstay/journal/{run_id}/irreversible"
+                yield pyinfra.api.StringCommand(f"printf '%s\\n' {shlex.quote(text)} >> {kept}")
+        first = False
+        if run_id and isinstance(command, pyinfra.api.StringCommand):
+            yield pyinfra.api.StringCommand(marker(run_id).strip(), command, **command.connector_arguments)
+        else:
+            yield command
 
 
 def _collect(state: State, outcome: FleetOutcome, *, executed: bool) -> None:

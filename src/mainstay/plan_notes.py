@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pyinfra import host
 
 
+IRREVERSIBLE = "irreversible"
+
+
 @dataclass(frozen=True)
 class Note:
     """One line of explanation, or one diff (unified, secrets masked), of an operation on a host."""
@@ -46,6 +49,11 @@ def unified_diff(path: str, before: str | None, after: str) -> str:
         tofile=path,
     )
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def irreversible(text: str) -> None:
+    """Declares, before the first yield, what a put-back cannot undo ("packages installed: nginx"); reports name it."""
+    note(IRREVERSIBLE, text)
 
 
 def failure(text: str) -> None:

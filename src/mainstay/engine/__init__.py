@@ -1,0 +1,1 @@
+"""The rollout engine: batches, gate, lease, journal and put-back, ledger. It knows no component and no system."""

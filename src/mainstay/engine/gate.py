@@ -1,0 +1,88 @@
+"""What must hold before anything changes: proof on staging, no hold, no open run, whole ledgers. Pure sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from mainstay.engine import holds, ledger
+from mainstay.engine.snapshot import HostState
+from mainstay.errors import GateError
+from mainstay.inventory import Environment
+
+# A laptop and another laptop agree about the time to within this.
+SKEW = timedelta(minutes=5)
+
+
+def staging_proof(
+    states: Mapping[str, HostState], change: str, within_h: int, moment: datetime | None = None
+) -> str | None:
+    """None where every staging host's ledger says that it verified `change` within `within_h` hours; else why not."""
+    current = moment or datetime.now(UTC)
+    if not states:
+        return "staging has no hosts that could prove it"
+    for name, state in states.items():
+        why = _host_proof(state, change, within_h, current)
+        if why:
+            return f"staging's {name} {why}"
+    return None
+
+
+def _host_proof(state: HostState, change: str, within_h: int, current: datetime) -> str | None:
+    if not state.reachable:
+        return f"cannot be asked ({state.reason})"
+    if state.ledger.damage:
+        return f"cannot prove it: {state.ledger.damage}"
+    last = next((row for row in reversed(state.ledger.rows) if row.change), None)
+    if last is None:
+        return "has never verified anything"
+    if last.result != ledger.VERIFIED:
+        return f"did not verify its last change: {last.result} at {last.when}"
+    if last.change != change:
+        return f"verified change {last.change[:12]} last, not {change[:12]}"
+    if last.time > current + SKEW:
+        return f"says it verified this change at {last.when}, which is in the future"
+    if current - last.time > timedelta(hours=within_h):
+        return f"verified this change at {last.when}, more than {within_h} h ago"
+    return None
+
+
+def check_holds(environment: Environment, states: Mapping[str, HostState]) -> None:
+    """Refuses a pinned version that is on hold.
+
+    Raises:
+        GateError: with the hold, and the two ways on.
+    """
+    for hold in holds.refused(environment, [hold for state in states.values() for hold in state.holds]):
+        raise GateError(
+            f"{environment.name}: {hold}; pin another version in releases.yaml, or lift it: "
+            f"mainstay rollback {environment.name} --lift --service {hold.service}"
+        )
+
+
+def check_ledgers(environment: Environment, states: Mapping[str, HostState]) -> None:
+    """Refuses to build on a record that was tampered with.
+
+    Raises:
+        GateError: naming host and row.
+    """
+    for name, state in states.items():
+        if state.ledger.damage:
+            raise GateError(f"{environment.name}: {name}: {state.ledger.damage}; see docs/procedures/rollout.md")
+
+
+def check_lease(environment: Environment, states: Mapping[str, HostState]) -> None:
+    """Refuses early where somebody writes to the environment.
+
+    Raises:
+        GateError: who, since when, for what.
+    """
+    for name, state in states.items():
+        if state.lease:
+            raise GateError(f"{environment.name}: {taken(name, state.lease)}")
+
+
+def taken(host: str, holder: Mapping[str, object]) -> str:
+    """The sentence that a second operator reads."""
+    who, machine = holder.get("operator", "somebody"), holder.get("machine", "another laptop")
+    return f"{host} is held by {who} on {machine} since {holder.get('since', '?')} for `{holder.get('command', '?')}`"
