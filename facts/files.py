@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import cast
 
 from pyinfra.api import FactBase
 from typing_extensions import override
@@ -70,4 +69,4 @@ class FileText(FactBase[str | None]):
     def process(self, output: list[str]) -> str | None:
         if not output:
             return None
-        return "\n".join(cast(list[str], output[1:])) + "\n"
+        return "".join(f"{line}\n" for line in output[1:])

@@ -1,0 +1,72 @@
+"""What all tests share: the page of coverage, and the rule that tests of real hosts need root on Linux."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.coverage import Claim, page
+
+ROW = re.compile(r"[A-Z]{2}-\d{2}")
+_CLAIMS = pytest.StashKey[list[Claim]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--coverage-page", metavar="FILE", help="write the page of covered catalogue rows to FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_CLAIMS] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what stands in tests/lab; a lab that cannot run there fails, it is never skipped."""
+    for item in items:
+        if "lab" in item.path.parts and "tests" in item.path.parts:
+            item.add_marker(pytest.mark.lab)
+        for marker in item.iter_markers("covers"):
+            for row in marker.args:
+                if not ROW.fullmatch(row):
+                    raise pytest.UsageError(f"{item.nodeid}: covers({row!r}), expected an id such as 'NX-01'")
+                # user_properties travel with the report from xdist's workers.
+                item.user_properties.append(("covers", row))
+        item.user_properties.append(("lab", item.get_closest_marker("lab") is not None))
+
+
+class Collector:
+    """Collects the claims of every finished test, in the one process that sees all reports."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.passed:
+            return
+        rows = [value for key, value in report.user_properties if key == "covers"]
+        lab = ("lab", True) in report.user_properties
+        name = report.nodeid.split("[")[0]
+        claims = self.config.stash[_CLAIMS]
+        claims += [Claim(str(row), name, lab, report.passed) for row in rows]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("--coverage-page") and not os.environ.get("PYTEST_XDIST_WORKER"):
+        session.config.pluginmanager.register(Collector(session.config), "mainstay-coverage")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--coverage-page")
+    if path and not os.environ.get("PYTEST_XDIST_WORKER"):
+        Path(path).write_text(page(session.config.stash[_CLAIMS], datetime.datetime.now(datetime.UTC).date()))
+
+
+@pytest.fixture
+def python() -> str:
+    """The interpreter that runs the tests, for commands in a process of their own."""
+    return sys.executable

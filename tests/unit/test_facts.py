@@ -1,0 +1,56 @@
+import subprocess
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facts.files import FileState, FileStates, FileText, parse_states
+from facts.packages import MissingPackages
+from facts.units import UnitState, parse_units
+
+
+def _sh(command: str) -> list[str]:
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_file_states_of_real_files(tmp_path):
+    one, gone = tmp_path / "with space", tmp_path / "gone"
+    one.write_text("abc")
+    one.chmod(0o640)
+    states = FileStates().process(_sh(FileStates().command([str(one), str(gone), str(tmp_path)])))
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert states == {str(one): FileState("root", "root", 0o640, digest)}
+
+
+def test_file_text_tells_an_empty_file_from_none(tmp_path):
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "full").write_text("a\nb\n")
+    texts = [FileText().process(_sh(FileText().command(str(tmp_path / name)))) for name in ("none", "empty", "full")]
+    assert texts == [None, "", "a\nb\n"]
+
+
+def test_missing_packages_asks_dpkg():
+    command = MissingPackages().command(["bash", "no-such-package-here"])
+    assert MissingPackages().process(_sh(command)) == ["no-such-package-here"]
+
+
+def test_units_are_read_by_block_and_unknown_ones_left_out():
+    text = """Id=a.service
+LoadState=loaded
+UnitFileState=enabled
+ActiveState=active
+SubState=running
+Result=success
+NRestarts=2
+MainPID=17
+
+Id=b.service
+LoadState=not-found
+ActiveState=inactive
+"""
+    assert parse_units(text.splitlines()) == {"a.service": UnitState("enabled", "active", "running", "success", 2, 17)}
+
+
+@given(st.lists(st.text()))
+def test_parsers_never_fail_on_what_a_host_prints(lines):
+    parse_states(lines)
+    parse_units(lines)

@@ -1,0 +1,37 @@
+import pytest
+
+from mainstay.outcome import FleetOutcome, HostOutcome, OpOutcome
+from mainstay.plan_notes import Note, unified_diff
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        (HostOutcome("a"), ""),
+        (HostOutcome("a", reachable=False, error="not reachable: refused"), "not reachable: refused"),
+        (HostOutcome("a", ops=[OpOutcome("x", True, ok=False, output="one\n\ntwo\n")]), "x: one / two"),
+        (HostOutcome("a", ops=[OpOutcome("x", True, ok=False)]), "x failed"),
+        (
+            HostOutcome("a", ops=[OpOutcome("x", True, ok=False, notes=[Note("error", "locked out")], output="noise")]),
+            "x: locked out",
+        ),
+    ],
+)
+def test_the_reason_is_the_first_failure(host, reason):
+    assert (host.reason, host.ok) == (reason, not reason)
+
+
+def test_a_fleet_counts_changes_and_names_who_failed():
+    fine = HostOutcome("a", ops=[OpOutcome("x", True), OpOutcome("y", False)])
+    fleet = FleetOutcome({"a": fine, "b": HostOutcome("b", error="no")})
+    assert (fleet.changes, [host.host for host in fleet.failed], fleet.ok) == (1, ["b"], False)
+
+
+def test_a_diff_says_where_a_newline_is_missing():
+    assert unified_diff("/etc/x", "a\n", "a\nb").splitlines() == [
+        "--- /etc/x", "+++ /etc/x", "@@ -1 +1,2 @@", " a", "+b", "\\ No newline at end of file",
+    ]  # fmt: skip
+
+
+def test_a_new_file_is_a_diff_against_nothing():
+    assert unified_diff("/etc/x", None, "a\n").splitlines()[0] == "--- /dev/null"
