@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import secrets
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ class FileSet:
 
     `check` and `activate` are shell commands run on the host with every file in place (`nginx -t`,
     `systemctl reload nginx`); where one fails the host puts all files back. `units` have their state journalled.
-    `deadman` is the number of seconds after which the host undoes the step unless a new connection confirms it.
+    `deadman` is the number of seconds after which the host undoes the step unless a new connection confirms it, naming
+    `token`. `in_effect` is a shell command that fails where the files stand and do not count (a ruleset that somebody
+    flushed): then the set is put in place and activated again.
     """
 
     files: Sequence[ManagedFile]
@@ -43,6 +46,8 @@ class FileSet:
     activate: str = ""
     units: Sequence[str] = field(default=())
     deadman: int | None = None
+    in_effect: str = ""
+    token: str = field(default_factory=lambda: secrets.token_hex(8), compare=False)
 
     def archive(self, resolve: Callable[[str], str]) -> bytes:
         """The tar that `install-files` reads on the host, secrets resolved; it goes by stdin, never by argv."""
@@ -53,10 +58,11 @@ class FileSet:
             "check": self.check,
             "activate": self.activate,
             "units": _lines(self.units),
-            "deadman": str(self.deadman or ""),
+            "deadman": f"{self.deadman} {self.token}\n" if self.deadman else "",
         }
         for number, managed in enumerate(self.files, start=1):
             members[f"files/{number}"] = resolve(managed.content)
+        members["end"] = ""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             for name, text in members.items():
