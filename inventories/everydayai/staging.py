@@ -1,3 +1,5 @@
+"""everydayai/staging as pyinfra reads it."""
+
 from mainstay.inventory.groups import groups
 
 globals().update(groups(__file__))

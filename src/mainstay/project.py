@@ -51,10 +51,26 @@ def root() -> Path:
     return folder
 
 
-def layers(part: str) -> list[Path]:
-    """The folders called `part` (such as `deploys/components`), the operator's own first."""
-    folders = [base / part for base in dict.fromkeys((root(), bundled()))]
+def layers(part: str, base: Path | None = None) -> list[Path]:
+    """The folders called `part` (such as `deploys/components`), the operator's own first.
+
+    Args:
+        part: the folder's path in a project.
+        base: the project, by default `root()`.
+    """
+    folders = [layer / part for layer in dict.fromkeys((base or root(), bundled()))]
     return [folder for folder in folders if folder.is_dir()]
+
+
+def files(part: str, base: Path | None = None) -> dict[str, Path]:
+    """Every file below `part`, by its path there: the operator's own where both layers have one."""
+    found: dict[str, Path] = {}
+    for folder in layers(part, base):
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if path.is_file() and "__pycache__" not in name.parts and path.suffix != ".pyc":
+                found.setdefault(name.as_posix(), path)
+    return found
 
 
 def template_dirs() -> list[Path]:

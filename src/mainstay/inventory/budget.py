@@ -23,8 +23,9 @@ class Demand:
         return self.hosts * self.instances * self.workers * self.pool
 
     def __str__(self) -> str:
-        product = f"{self.hosts} hosts x {self.instances} instances x {self.workers} workers x {self.pool}"
-        return f"{self.service}: {product} = {self.connections}"
+        counts = ((self.hosts, "host"), (self.instances, "instance"), (self.workers, "worker"))
+        product = " x ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
+        return f"{self.service}: {product} x {self.pool} = {self.connections}"
 
 
 def demands(env: Environment) -> list[Demand]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self, TypeVar, overload
+from typing import Any, Protocol, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -73,7 +73,15 @@ class Host:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Environment:
-    """The checked description of one environment; everything that is rendered comes from here."""
+    """The checked description of one environment; everything that is rendered comes from here.
+
+    Attributes:
+        common: the common schema, with what is not named here (thresholds, windows, gates, rollout ...).
+        releases: by service; a service without one is not deployed yet.
+        lab: where the lab put the hosts, None in the real world.
+        shared: the values of `system.yaml` alone, before the environment's own were laid over them.
+        notes: what is allowed and worth saying, and checks that could not run.
+    """
 
     system: str
     env: str
@@ -86,6 +94,7 @@ class Environment:
     secrets: SecretStore
     lab: Overlay | None
     root: Path
+    shared: dict[str, Any]
     sources: Sources
     notes: list[str] = field(default_factory=list)
 

@@ -115,7 +115,8 @@ def _assemble(draft: Draft, releases: Releases | None, system: str, lab: str | N
         draft.problems.append(draft.sources.problem(("system",), found, expected))
     environment = _environment(draft, common, sections, releases, lab)
     complete = not draft.validator.dropped
-    draft.problems.extend(checks.run(environment, complete=complete))
+    found = checks.run(environment, complete=complete)
+    draft.problems.extend(problem for problem in found if not draft.validator.already_told(problem))
     return environment
 
 
@@ -176,6 +177,7 @@ def _environment(
         secrets=store,
         lab=overlay,
         root=draft.root,
+        shared=draft.shared.data,
         sources=Sources([draft.pins, draft.shared, draft.own]),
         notes=_notes(common),
     )

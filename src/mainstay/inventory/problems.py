@@ -10,9 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mainstay.errors import Problem
-from mainstay.inventory.schema_walk import model_at
+from mainstay.inventory.fields import is_per_env
+from mainstay.inventory.schema_walk import field_of, model_at
 from mainstay.inventory.sources import Sources
-from mainstay.inventory.yamlfile import KeyPath
+from mainstay.inventory.yamlfile import KeyPath, dotted
 
 _SENSITIVE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|_KEY|PRIVATE|CREDENTIAL)", re.IGNORECASE)
 _LONGEST = 80
@@ -93,12 +94,22 @@ def _problem(item: ErrorDetails, model: type[BaseModel], sources: Sources, at: K
     if item["type"] == "extra_forbidden":
         return sources.problem(key, "an unknown key", _known_keys(model, inner))
     if item["type"] == "missing":
-        return sources.problem(key, "nothing", _EXPECTED["missing"])
+        return _missing(model, inner, sources, at)
     if item["type"] == "value_error":
         return sources.problem(key, describe(item["input"], key), str(context["error"]))
     template = _EXPECTED.get(item["type"])
     expected = template.format(**context) if template else item["msg"][:1].lower() + item["msg"][1:]
     return sources.problem(key, describe(item["input"], key), expected)
+
+
+def _missing(model: type[BaseModel], inner: KeyPath, sources: Sources, at: KeyPath) -> Problem:
+    """A required key that is absent; at the top, what environments set is expected in the environment's file."""
+    key = (*at, *inner)
+    owner = model_at(model, inner[:-1])
+    field = field_of(owner, str(inner[-1])) if owner is not None else None
+    if len(key) == 1 and field is not None and is_per_env(field):
+        return Problem(sources.documents[-1].file, dotted(key), "nothing", _EXPECTED["missing"])
+    return sources.problem(key, "nothing", _EXPECTED["missing"])
 
 
 def _known_keys(model: type[BaseModel], key: KeyPath) -> str:

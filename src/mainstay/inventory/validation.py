@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mainstay.errors import Problem
 from mainstay.inventory.problems import location, problems_of
 from mainstay.inventory.sources import Sources
-from mainstay.inventory.yamlfile import KeyPath
+from mainstay.inventory.yamlfile import KeyPath, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
 _ROUNDS = 12
@@ -23,11 +23,13 @@ class Validator:
 
     Attributes:
         problems: the faults so far.
+        left_out: the keys that were left out, each as messages write it.
         dropped: whole entries (a host, a service) that lack something required; checks for what is absent would
             complain about these a second time.
     """
 
     problems: list[Problem] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
     dropped: list[KeyPath] = field(default_factory=list)
 
     def validate(self, model: type[Model], data: Any, sources: Sources, at: KeyPath = ()) -> Model | None:
@@ -51,6 +53,11 @@ class Validator:
         self.dropped.append(at)
         return None
 
+    def already_told(self, problem: Problem) -> bool:
+        """Whether a problem found later is about a value that was left out, or about what it was left out of."""
+        about = problem.key
+        return any(key == about or key.rpartition(".")[0] == about for key in self.left_out)
+
     def _prune(self, data: dict[str, Any], error: ValidationError, round_: int, at: KeyPath) -> bool:
         """Take out the faulty keys, or the whole entry that cannot do without them; False when there was nothing."""
         changed = False
@@ -61,6 +68,7 @@ class Validator:
                 path = path[:-1]
             if item["type"] in ("missing", "found_expected") or round_ > 0:
                 self.dropped.append((*at, *path))
+            self.left_out.add(dotted((*at, *path)))
             changed = _remove(data, path, holes) or changed
         for items in holes:
             items[:] = [item for item in items if item is not None]

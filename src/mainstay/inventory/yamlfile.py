@@ -6,6 +6,7 @@ Here those are text, and the model then says that it wanted something else.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from mainstay.errors import Problem
 DEEPEST = 40
 LARGEST = 1024 * 1024
 MOST_VALUES = 50_000
+LONGEST_KEY = 80
+_TAGS = "tag:yaml.org,2002:"
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 KeyPath = tuple[str | int, ...]
 
@@ -35,7 +39,7 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", "-+0123456789"),
     ("null", r"~|null|", "~n\0"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+    _Loader.add_implicit_resolver(f"{_TAGS}{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
 @dataclass
@@ -112,9 +116,9 @@ class _Builder:
         if len(path) > DEEPEST:  # an alias inside its own anchor never ends
             self._fault(node, path[:3], "values nested too deeply", f"at most {DEEPEST} levels")
             return None
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAGS}map":
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAGS}seq":
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, path)
 
@@ -136,8 +140,9 @@ class _Builder:
         return values
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        text: str = node.value
+        """The value of a plain or quoted scalar; other tags, of lists and mappings too, are faults."""
+        kind = node.tag.removeprefix(_TAGS)
+        text = node.value if isinstance(node, yaml.ScalarNode) else ""
         try:
             if kind == "str":
                 return text
@@ -161,12 +166,14 @@ class _Builder:
 
 
 def dotted(path: KeyPath) -> str:
-    """The path of a key as messages write it: `services.backend.health[0].path`."""
+    """The path of a key as messages write it: `services.backend.health[0].path`, `artefacts["1.0.0"].file`."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            text += f".{part}" if text else part
         else:
-            name = part if part.isprintable() and len(part) <= 80 else ascii(part)[:80]
-            text += f".{name}" if text else name
+            shown = json.dumps(part)
+            text += f"[{shown if len(shown) <= LONGEST_KEY else shown[:LONGEST_KEY] + '...'}]"
     return text

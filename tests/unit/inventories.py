@@ -1,0 +1,49 @@
+"""Projects for tests of the inventory: the shipped one, copied and changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from mainstay.errors import InventoryError, Problem
+from mainstay.inventory import Environment, load
+
+SHIPPED = Path(__file__).parents[2] / "inventories"
+SYSTEM = "everydayai"
+
+Edit = tuple[str, str, str]
+"""A file of the system, a piece of its text, and what to put in its place."""
+
+
+def copied(folder: Path, *edits: Edit) -> Path:
+    """A project with the shipped system, edited; no secrets."""
+    source, target = SHIPPED / SYSTEM, folder / "inventories" / SYSTEM
+    target.mkdir(parents=True)
+    for name in ("system.yaml", "staging.yaml", "production.yaml", "releases.yaml"):
+        shutil.copy(source / name, target / name)
+    (target / "releases.yaml").write_text("releases: {}\n")
+    for file, old, new in edits:
+        path = target / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) >= 1, f"{file} no longer holds {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return folder
+
+
+def problems(root: Path, env: str = "production") -> list[Problem]:
+    """What loading finds wrong; empty when nothing is."""
+    try:
+        load(SYSTEM, env, root=root)
+    except InventoryError as error:
+        return error.problems
+    return []
+
+
+def messages(root: Path, env: str = "production") -> list[str]:
+    """The problems as people read them, without file and line."""
+    return [str(problem).removeprefix(f"{problem.file}: ") for problem in problems(root, env)]
+
+
+def loaded(root: Path, env: str = "production") -> Environment:
+    """The environment, which has no faults."""
+    return load(SYSTEM, env, root=root)

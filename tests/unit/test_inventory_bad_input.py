@@ -1,0 +1,316 @@
+"""One fault, one sentence: file, line, key, what was found, what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.inventories import Edit, copied, messages, problems
+
+DEFAULT_SLOTS = "slots: {blue: 18000, green: 28000}"
+RELEASES = "releases: {}"
+SHA = "0" * 64
+
+# The edit, the environment that shows it, the whole message after `file:line: `.
+CASES: dict[str, tuple[Edit, str]] = {
+    "unknown key": (
+        ("system.yaml", "    port: 8000 ", "    prot: 8000 "),
+        "services.backend.prot: found an unknown key, expected port",
+    ),
+    "unknown section": (
+        ("system.yaml", "redis:\n  managed", "redus:\n  managed"),
+        "redus: found an unknown key, expected redis",
+    ),
+    "wrong type": (
+        ("system.yaml", "workers: 4 ", "workers: four "),
+        "services.backend.workers: found 'four', expected a whole number",
+    ),
+    "number as text": (
+        ("system.yaml", "workers: 4 ", 'workers: "4" '),
+        "services.backend.workers: found '4', expected a whole number",
+    ),
+    "truth as number": (
+        ("system.yaml", "workers: 4 ", "workers: true "),
+        "services.backend.workers: found true, expected a whole number",
+    ),
+    "list for a mapping": (
+        ("system.yaml", "instances: {base: 1, min: 1, max: 2}", "instances: [1, 1, 2]"),
+        "services.backend.instances: found a list of 3, expected a mapping of keys to values",
+    ),
+    "below the least": (
+        ("system.yaml", "workers: 4 ", "workers: 0 "),
+        "services.backend.workers: found the number 0, expected at least 1",
+    ),
+    "size without meaning": (
+        ("system.yaml", "memory_max: 512M", "memory_max: lots"),
+        "services.backend.limits.memory_max: found 'lots', expected a size such as 512mb or 2G",
+    ),
+    "duration without a unit": (
+        ("system.yaml", "max_retention: 30d", "max_retention: 30"),
+        "base.journald.max_retention: found the number 30, "
+        "expected a duration with its unit, such as 250ms, 90s, 5m, 1h or 7d",
+    ),
+    "one of a few": (
+        ("system.yaml", "policy: noeviction", "policy: lru"),
+        "redis.policy: found 'lru', expected 'noeviction', 'allkeys-lru', 'allkeys-lfu', 'allkeys-random', "
+        "'volatile-lru', 'volatile-lfu', 'volatile-random' or 'volatile-ttl'",
+    ),
+    "address": (
+        ("production.yaml", "address: 198.51.100.31", "address: 198.51.100.300"),
+        "hosts.eai-db-1.address: found '198.51.100.300', expected an IPv4 or IPv6 address",
+    ),
+    "missing key": (
+        ("production.yaml", "address: 198.51.100.31, ", ""),
+        "hosts.eai-db-1.address: found nothing, expected a value",
+    ),
+    "address twice": (
+        ("production.yaml", "address: 198.51.100.12", "address: 198.51.100.11"),
+        "hosts.eai-web-2.address: found 198.51.100.11, which eai-web-1 has, expected an address of its own",
+    ),
+    "staging's address": (
+        ("production.yaml", "address: 198.51.100.12", "address: 192.0.2.11"),
+        "hosts.eai-web-2.address: found 192.0.2.11, which eai-stg-web-1 of staging has, "
+        "expected an address of its own",
+    ),
+    "port used twice": (
+        ("system.yaml", DEFAULT_SLOTS, "slots: {blue: 8000, green: 28000}"),
+        "services.backend.port: found port 8000 for nginx for backend, which backend (blue) has on "
+        "eai-app-1, eai-app-2, eai-app-3, expected a port of its own",
+    ),
+    "slots that overlap": (
+        ("system.yaml", DEFAULT_SLOTS, "slots: {blue: 18000, green: 18001}"),
+        "services.backend.slots.green: found port 18001 for backend (green), which backend (blue) has on "
+        "eai-app-1, eai-app-2, eai-app-3, expected a port of its own",
+    ),
+    "slot past the last port": (
+        ("system.yaml", DEFAULT_SLOTS, "slots: {blue: 18000, green: 65535}"),
+        "services.backend.slots.green: found 65536 as the port of instance 2, expected ports up to 65535",
+    ),
+    "instances out of order": (
+        ("system.yaml", "{base: 1, min: 1, max: 2}", "{base: 1, min: 2, max: 2}"),
+        "services.backend.instances: found min 2, base 1, max 2, expected min <= base <= max",
+    ),
+    "role without a host": (
+        ("system.yaml", "    role: app ", "    role: ml "),
+        "services.backend.role: found role ml, which no host of everydayai/production holds, "
+        "expected a host with role ml",
+    ),
+    "threshold": (
+        ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 90, crit: 90"),
+        "thresholds.cpu_pct: found warn 90, crit 90, expected warn < crit",
+    ),
+    "hit rate counts down": (
+        ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cache_hit_pct: {warn: 70, crit: 90"),
+        "thresholds.cache_hit_pct: found warn 70, crit 90, expected warn > crit",
+    ),
+    "alert of no severity": (
+        ("system.yaml", "  P2: {rank: 2, response: 2h} ", "  P3: {rank: 2, response: 2h} "),
+        "alerts.P2: found a severity that is not described, expected one of P0, P1, P3",
+    ),
+    "window": (
+        ("system.yaml", "Sun 02:00-04:00 UTC", "Sun 04:00-02:00 UTC"),
+        "maintenance.windows[0]: found 'Sun 04:00-02:00 UTC', "
+        "expected a window that ends later on the same day (two windows over midnight)",
+    ),
+    "ramps": (
+        ("system.yaml", "ramps: [25, 100]", "ramps: [25, 50]"),
+        "rollout.ramps: found 25, 50, expected percentages that grow and end with 100",
+    ),
+    "no one to tell": (
+        ("system.yaml", "  security: security@", "  ops: security@"),
+        "contacts.security: found nothing, expected an e-mail address for security incidents",
+    ),
+    "telephone outside the store": (
+        ("system.yaml", "security@everydayai.test", "+65 6591 7888"),
+        "contacts.security: found '+65 6591 7888', "
+        "expected an e-mail address; telephone numbers belong in the secret store",
+    ),
+    "not per_env": (
+        ("production.yaml", "redis:\n", "redis:\n  policy: allkeys-lru\n"),
+        "redis.policy: found a value of this environment, expected it in system.yaml only: it is not per_env",
+    ),
+    "service of one environment": (
+        ("production.yaml", "services:\n", "services:\n  extra: {kind: static}\n"),
+        "services.extra: found an entry that system.yaml lacks, expected one that it has",
+    ),
+    "hosts in the shared file": (
+        ("system.yaml", "services:\n", "hosts: {}\n\nservices:\n"),
+        "hosts: found hosts, expected them in production.yaml",
+    ),
+    "folder and system": (
+        ("system.yaml", "system: everydayai ", "system: everyday "),
+        "system: found 'everyday', expected everydayai, the name of the folder",
+    ),
+    "command without a port": (
+        ("system.yaml", "--port {port} ", ""),
+        "services.backend.exec: found 'venv/bin/uvicorn {entry} --host 127.0.0.1 --workers {workers}', "
+        "expected a command that passes {port} to the program",
+    ),
+    "service without its parts": (
+        ("system.yaml", DEFAULT_SLOTS, ""),
+        "services.backend: found no slots, expected a python service to have port, slots, exec and limits",
+    ),
+    "checksum": (
+        ("releases.yaml", RELEASES, "releases: {backend: {version: 1.0.0, artefacts: {1.0.0: {file: a, sha256: abc}}}}"),
+        'releases.backend.artefacts["1.0.0"].sha256: found \'abc\', '
+        "expected a SHA-256 checksum: 64 hexadecimal digits in lower case",
+    ),
+    "version that was not built": (
+        (
+            "releases.yaml",
+            RELEASES,
+            f"releases: {{backend: {{version: 1.0.1, artefacts: {{1.0.0: {{file: a, sha256: {SHA}}}}}}}}}",
+        ),
+        "releases.backend.version: found 1.0.1, expected one of its artefacts: 1.0.0",
+    ),
+    "release of no service": (
+        (
+            "releases.yaml",
+            RELEASES,
+            f"releases: {{worker: {{version: 1.0.0, artefacts: {{1.0.0: {{file: a, sha256: {SHA}}}}}}}}}",
+        ),
+        "releases.worker: found a release of no service, expected one of frontend, backend",
+    ),
+    "site of no service": (
+        ("system.yaml", "static: frontend", "static: fronted"),
+        "nginx.sites.site.static: found 'fronted', expected a service of kind static",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), CASES.values(), ids=CASES.keys())
+def test_each_fault_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
+    assert messages(copied(tmp_path, edit)) == [message]
+
+
+def test_a_message_names_file_and_line(tmp_path: Path) -> None:
+    root = copied(tmp_path, ("system.yaml", "workers: 4 ", "workers: four "))
+    text = (root / "inventories/everydayai/system.yaml").read_text()
+    line = text[: text.index("workers: four")].count("\n") + 1
+    assert problems(root)[0].file == f"inventories/everydayai/system.yaml:{line}"
+
+
+def test_a_value_of_the_environment_names_the_environments_file(tmp_path: Path) -> None:
+    root = copied(tmp_path, ("production.yaml", "maxmemory: 512mb", "maxmemory: -1"))
+    assert problems(root)[0].file.startswith("inventories/everydayai/production.yaml:")
+
+
+def test_hosts_are_missed_in_the_environments_file(tmp_path: Path) -> None:
+    root = copied(tmp_path, ("production.yaml", "hosts:", "hostz:"))
+    assert [str(problem) for problem in problems(root)] == [
+        "inventories/everydayai/production.yaml: hosts: found nothing, expected a value",
+        "inventories/everydayai/production.yaml:8: hostz: found an unknown key, expected hosts",
+    ]
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """Structure, clashes, rules and the environment's own file: nobody corrects one to see the next."""
+    root = copied(
+        tmp_path,
+        ("system.yaml", "    drain_s: 30", "    drain: 30"),
+        ("system.yaml", "workers: 4 ", "workers: four "),
+        ("system.yaml", DEFAULT_SLOTS, "slots: {blue: 8000, green: 28000}"),
+        ("system.yaml", "APP_DEBUG: {type: bool, value: false", "APP_DEBUG: {type: bool, value: true"),
+        ("system.yaml", "cpu_pct: {warn: 70", "cpu_pct: {warn: 99"),
+        ("production.yaml", "redis:\n", "redis:\n  policy: allkeys-lru\n"),
+        ("production.yaml", "address: 198.51.100.12", "address: 198.51.100.11"),
+        ("releases.yaml", RELEASES, "releases: {backend: {version: 1, artefacts: {}}}"),
+    )
+    keys = {problem.key for problem in problems(root)}
+    assert keys >= {
+        "services.backend.drain",
+        "services.backend.workers",
+        "services.backend.port",
+        "services.backend.env_vars.APP_DEBUG.value",
+        "thresholds.cpu_pct",
+        "redis.policy",
+        "hosts.eai-web-2.address",
+        "releases.backend.version",
+        "releases.backend.artefacts",
+    }
+
+
+def test_sum_of_limits_above_the_hosts_memory(tmp_path: Path) -> None:
+    root = copied(tmp_path, ("system.yaml", "memory_max: 512M", "memory_max: 3G"))
+    found = "found 4G, less than 2 backend x 3G, expected the sum of memory_max of its instances at least"
+    assert messages(root) == [f"hosts.eai-app-{number}.memory: {found}" for number in (1, 2, 3)]
+
+
+@pytest.mark.covers("PT-11")
+def test_connections_above_the_budget_show_the_arithmetic(tmp_path: Path) -> None:
+    root = copied(tmp_path, ("system.yaml", "pool: 2 ", "pool: 4 "))
+    assert messages(root) == [
+        "postgres.max_connections: found 100, which leaves 87, expected connections for "
+        "backend: 3 hosts x 2 instances x 4 workers x 4 = 96, besides 3 reserved and 10 for people, or a pooler"
+    ]
+    assert messages(root, "staging") == []
+
+
+def test_a_pooler_lifts_the_budget(tmp_path: Path) -> None:
+    root = copied(
+        tmp_path,
+        ("system.yaml", "pool: 2 ", "pool: 4 "),
+        ("system.yaml", "pooler: {enabled: false}", "pooler: {enabled: true}"),
+    )
+    assert messages(root) == []
+
+
+def test_managed_services_need_no_hosts(tmp_path: Path) -> None:
+    """CX-21: with `managed: true` the checks stay and nothing asks for a host."""
+    root = copied(
+        tmp_path,
+        ("system.yaml", "redis:\n  managed: false", "redis:\n  managed: true"),
+        ("system.yaml", "REDIS_HOST: {type: host, address_of: cache", "REDIS_HOST: {type: host, value: r.upstash.io"),
+        ("production.yaml", "roles: [cache]", "roles: [monitoring]"),
+    )
+    assert messages(root) == []
+
+
+FILES = {
+    "tab": ("services:\n\tx: 1\n", "2: found YAML that does not parse (found character '\\t' that cannot start any token)"),
+    "open bracket": ("services: {\n  a: 1\n", "YAML that does not parse"),
+    "list at the top": ("- a\n- b\n", "1: found no mapping at the top, expected keys with values"),
+    "key twice": ("domain: a.b\ndomain: c.d\n", "2: domain: found the key of line 1 again, expected each key once"),
+    "key that is a list": ("[a, b]: 1\n", "1: found a list or mapping as a key, expected a plain key"),
+    "alias in itself": ("a: &x\n  b: *x\n", "found values nested too deeply, expected at most 40 levels"),
+    "other type": ("a: !!binary aGk=\n", "1: a: found the tag tag:yaml.org,2002:binary, expected plain text"),
+    "other object": ("a: !!python/object/apply:os.getcwd []\n", "found the tag"),
+    "huge number": ("a: " + "9" * 5000 + "\n", "1: a: found a number that is too large"),
+    "control character": ("a: \x01\n", "found a character that YAML does not allow, expected printable text"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), FILES.values(), ids=FILES.keys())
+def test_files_that_are_not_an_inventory(tmp_path: Path, text: str, message: str) -> None:
+    root = copied(tmp_path)
+    (root / "inventories/everydayai/production.yaml").write_text(text)
+    (only,) = [str(problem) for problem in problems(root)]
+    assert only.startswith("inventories/everydayai/production.yaml")
+    assert message in only
+
+
+def test_a_file_in_another_encoding_names_the_line(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    (root / "inventories/everydayai/system.yaml").write_bytes("a: 1\nb: Zürich\n".encode("latin-1"))
+    assert [str(problem) for problem in problems(root)] == [
+        "inventories/everydayai/system.yaml:2: found bytes that are not UTF-8, expected a file in UTF-8"
+    ]
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    (root / "inventories/everydayai/releases.yaml").unlink()
+    (root / "inventories/everydayai/production.yaml").unlink()
+    assert [str(problem) for problem in problems(root)] == [
+        "inventories/everydayai/production.yaml: found no such file, expected a YAML file",
+        "inventories/everydayai/releases.yaml: found no such file, expected a YAML file",
+    ]
+
+
+def test_an_alias_bomb_is_cut_short(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    (root / "inventories/everydayai/production.yaml").write_text("\n".join(lines))
+    assert "more than 50000 values" in str(problems(root)[0])
