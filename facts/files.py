@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 
@@ -9,9 +10,14 @@ from pyinfra.api import FactBase
 from typing_extensions import override
 
 
+# What stat says, and sha256sum: two processes for all files, whatever their number.
+_STAT = "%F\t%U\t%G\t%a\t%n"
+_SUM = re.compile(r"([0-9a-f]{64}) [ *](.*)")
+
+
 @dataclass(frozen=True)
 class FileState:
-    """Owner, group, mode (octal integer), and SHA-256 (hex) of one file that exists."""
+    """Owner, group, mode (octal integer), and SHA-256 (hex) of one file; a link has the digest `link`."""
 
     owner: str
     group: str
@@ -20,16 +26,13 @@ class FileState:
 
 
 class FileStates(FactBase[dict[str, FileState]]):
-    """State of each of `paths` that exists as a regular file; what is missing is not in the answer."""
+    """State of each of `paths`, and of all that is in `folders`, that exists as a file or a link."""
 
     @override
-    def command(self, paths: list[str]) -> str:  # type: ignore[override]
-        quoted = " ".join(shlex.quote(path) for path in paths)
-        return (
-            f'for p in {quoted}; do [ -f "$p" ] && '
-            "printf '%s\\t%s\\n' \"$(stat -c '%U\\t%G\\t%a' \"$p\" | sed 's/\\\\t/\\t/g')\" "
-            '"$(sha256sum < "$p" | cut -c1-64)\t$p"; done; true'
-        )
+    def command(self, paths: list[str], folders: list[str] | None = None) -> str:  # type: ignore[override]
+        named = [shlex.quote(path) for path in paths] + [f"{shlex.quote(folder)}/*" for folder in folders or []]
+        # Without `set --` a folder's name with a space would be split after its star was filled in.
+        return f"set -- {' '.join(named)}; stat -c '{_STAT}' -- \"$@\" 2>/dev/null; sha256sum -- \"$@\" 2>/dev/null; true"
 
     @staticmethod
     @override
@@ -42,13 +45,18 @@ class FileStates(FactBase[dict[str, FileState]]):
 
 
 def parse_states(lines: list[str]) -> dict[str, FileState]:
-    """Reads `owner group mode sha256 path`, separated by tabs; lines of another shape are not ours and are ignored."""
+    """Reads stat's lines (kind, owner, group, mode, path, parted by tabs) and sha256sum's; others are not ours."""
+    sums = {match[2]: match[1] for match in map(_SUM.fullmatch, lines) if match}
     states = {}
     for line in lines:
         fields = line.split("\t", 4)
-        if len(fields) == 5 and fields[2].isdigit():
-            owner, group, mode, sha256, path = fields
-            states[path] = FileState(owner, group, int(mode, 8), sha256)
+        if len(fields) != 5 or not re.fullmatch("[0-7]{1,4}", fields[3]):
+            continue
+        kind, owner, group, mode, path = fields
+        if kind.startswith("regular"):
+            states[path] = FileState(owner, group, int(mode, 8), sums.get(path, ""))
+        elif kind == "symbolic link":
+            states[path] = FileState(owner, group, int(mode, 8), "link")
     return states
 
 
@@ -70,3 +78,20 @@ class FileText(FactBase[str | None]):
         if not output:
             return None
         return "".join(f"{line}\n" for line in output[1:])
+
+
+class InEffect(FactBase[bool]):
+    """Whether the shell command `question` succeeds."""
+
+    @override
+    def command(self, question: str) -> str:  # type: ignore[override]
+        return f"if {{ {question}; }} >/dev/null 2>&1; then echo yes; fi"
+
+    @staticmethod
+    @override
+    def default() -> bool:
+        return False
+
+    @override
+    def process(self, output: list[str]) -> bool:
+        return output == ["yes"]

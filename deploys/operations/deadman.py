@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-
-from pyinfra import host, logger
-from pyinfra.api.exceptions import PyinfraError
+from typing import TYPE_CHECKING
 
 from mainstay import context, ssh
 from mainstay.errors import HostError
+from mainstay.plan_notes import failure
+
+if TYPE_CHECKING:
+    from pyinfra.api import Host, State
 
 # The host waits longer than the laptop tries, so a confirmation that succeeds never comes too late.
 DEADMAN_S = 45
 CONFIRM_S = 20
+# One new connection with sudo, on a busy host.
+ANSWER_S = 8
 # What playing the journal back may take on a busy host, after the timer.
 UNDO_S = 15
+_DEADMAN = "/usr/local/lib/mainstay/deadman"
 
 
-def confirm() -> None:
+def confirm(state: State, host: Host, token: str, seconds: int = DEADMAN_S) -> bool:
     """Called as the last command of a step: a new login as the operator, with sudo, disarms the host's timer.
 
-    Raises:
-        PyinfraError: no new connection could be made in time; the host has undone, or undoes, the change by itself.
+    Args:
+        state: pyinfra's, passed by pyinfra.
+        host: the same.
+        token: names the step that is confirmed.
+        seconds: after which the host undoes the step by itself.
+
+    Returns:
+        Whether it was confirmed; where not, the reason and what became of the host is the operation's failure.
     """
     environment, member = context.current()
-    deadline = time.monotonic() + CONFIRM_S
+    deadline = time.monotonic() + seconds
+    tries_until = time.monotonic() + min(CONFIRM_S, seconds / 2)
     reason = ""
-    while time.monotonic() < deadline:
+    while time.monotonic() < tries_until:
         try:
-            ssh.run_fresh(environment, member, "/usr/local/lib/mainstay/deadman confirm", timeout=8)
-            return
+            ssh.run_fresh(environment, member, f"{_DEADMAN} confirm {shlex.quote(token)}", timeout=ANSWER_S)
+            return True
         except HostError as error:
-            reason = str(error)
+            reason = str(error).removeprefix(f"{member.name}: ")
+            if "too late" in reason:
+                break
             time.sleep(1)
-    logger.error(f"{host.print_prefix}no new connection: {reason}")
-    raise PyinfraError(_outcome(member.name, reason))
+    failure(f"the change locked the operator out ({reason}); {_undone(host, token, deadline)}")
+    return False
 
 
-def _outcome(name: str, reason: str) -> str:
-    """Waits on the connection that is still open until the host has undone the change, and says so."""
-    deadline = time.monotonic() + DEADMAN_S - CONFIRM_S + UNDO_S
-    while time.monotonic() < deadline:
-        state = _state()
+def _undone(host: Host, token: str, deadline: float) -> str:
+    """Has the host undo the change now, over the connection that is still open; else waits until it did by itself."""
+    _ask(host, f"undo {shlex.quote(token)}")
+    while time.monotonic() < deadline + UNDO_S:
+        state = _ask(host, "state")
+        if "incomplete" in state:
+            return f"the host undid it, but {state.partition('incomplete: ')[2].strip()}"
         if state.startswith("fired"):
-            return f"{name}: the change locked the operator out ({reason}); the host undid it by itself ({state})"
+            return "the host undid it and is as before"
         time.sleep(1)
-    return (
-        f"{name}: the change locked the operator out ({reason}); the host undoes it {DEADMAN_S} s after the change, "
-        "which could not be seen from here"
-    )
+    return "the host undoes it by itself, which could not be seen from here"
 
 
-def _state() -> str:
-    ok, output = host.run_shell_command("/usr/local/lib/mainstay/deadman state", _sudo=True, _timeout=10)
-    return output.stdout.strip() if ok else ""
+def _ask(host: Host, verb: str) -> str:
+    """Empty where sudo or the connection is what the change broke."""
+    try:
+        ok, output = host.run_shell_command(f"{_DEADMAN} {verb}", _sudo=True, _timeout=UNDO_S)
+    except Exception:  # whatever the broken connection does; the host's own timer is what counts
+        return ""
+    return str(output.stdout).strip() if ok else ""

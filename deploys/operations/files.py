@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import shlex
 from collections.abc import Generator
 from typing import Any
@@ -11,7 +12,7 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, StringCommand, operation
 
 from deploys.operations import deadman
-from facts.files import FileStates, FileText
+from facts.files import FileStates, FileText, InEffect
 from mainstay import context
 from mainstay.files import FileSet, ManagedFile
 from mainstay.plan_notes import note, unified_diff
@@ -27,23 +28,26 @@ def installed(wanted: FileSet) -> Generator[Any, None, None]:
     step is confirmed over a new connection before it counts as done.
     """
     resolve = context.current_environment().secrets.resolve
-    paths = [managed.path for managed in wanted.files]
-    states = host.get_fact(FileStates, paths=[*paths, *wanted.remove])
+    paths = {managed.path for managed in wanted.files}
+    states = host.get_fact(FileStates, paths=[*paths, *wanted.remove], folders=list(wanted.only))
     changed = [f for f in wanted.files if not _stands(f, states.get(f.path), f.digest(resolve))]
-    gone = [path for path in wanted.remove if path in states]
-    if not changed and not gone:
+    gone = [path for path in states if path not in paths]
+    idle = bool(wanted.in_effect) and not host.get_fact(InEffect, question=wanted.in_effect)
+    if not changed and not gone and not idle:
         host.noop(f"{len(paths)} files are as they should be")
         return
     for managed in changed:
         _note_change(managed, states.get(managed.path), resolve)
     for path in gone:
         note(path, "removed")
-    step = FileSet(changed, gone, wanted.check, wanted.activate, wanted.units, wanted.deadman)
+    if idle and not changed and not gone:
+        note(wanted.files[0].path, "stands, and is not in effect")
+    step = dataclasses.replace(wanted, files=changed, remove=gone)
     archive = base64.encodebytes(step.archive(resolve)).decode()
     run = shlex.quote(context.run_id() or "-")
     yield StringCommand(f"base64 -d | {KIT}/install-files {run}", _stdin=archive)
-    if wanted.deadman is not None:
-        yield FunctionCommand(deadman.confirm, (), {})
+    if step.deadman is not None:
+        yield FunctionCommand(deadman.confirm, (), {"token": step.token, "seconds": step.deadman})
 
 
 def _stands(managed: ManagedFile, state: Any, digest: str) -> bool:

@@ -60,8 +60,19 @@ def _archive(scripts: dict[str, bytes]) -> bytes:
 def _install_command(digest: str) -> str:
     """A run in progress keeps the scripts it began with: each version has a folder, and a link names the current."""
     folder = f"{KIT}-{digest[:16]}"
-    return (
-        f"set -e; umask 022; rm -rf {folder}.new; mkdir {folder}.new; base64 -d | tar -x -C {folder}.new --no-same-owner; "
-        f"echo {digest} > {folder}.new/digest; rm -rf {folder}; mv -T {folder}.new {folder}; "
-        f"ln -sfn {folder} {KIT}.new; mv -fT {KIT}.new {KIT}; install -d -m 0700 /var/lib/mainstay"
-    )
+    unit = "mainstay-deadman-boot.service"
+    steps = [
+        "set -e; umask 022",
+        f"rm -rf {folder}.new; mkdir {folder}.new",
+        f"base64 -d | tar -x -C {folder}.new --no-same-owner",
+        f"echo {digest} > {folder}.new/digest",
+        # Linked by hand: it matters at the next boot, and needs no reload of systemd until then.
+        f"install -m 0644 {folder}.new/{unit} /etc/systemd/system/{unit}",
+        "mkdir -p /etc/systemd/system/sysinit.target.wants",
+        f"ln -sfn ../{unit} /etc/systemd/system/sysinit.target.wants/{unit}",
+        f"rm -rf {folder}; mv -T {folder}.new {folder}",
+        f"ln -sfn {folder} {KIT}.new; mv -fT {KIT}.new {KIT}",
+        "install -d -m 0700 /var/lib/mainstay",
+        f"ls -1dt {KIT}-* | tail -n +4 | xargs -r rm -rf --",
+    ]
+    return "; ".join(steps)

@@ -37,7 +37,8 @@ class FileSet:
     `systemctl reload nginx`); where one fails the host puts all files back. `units` have their state journalled.
     `deadman` is the number of seconds after which the host undoes the step unless a new connection confirms it, naming
     `token`. `in_effect` is a shell command that fails where the files stand and do not count (a ruleset that somebody
-    flushed): then the set is put in place and activated again.
+    flushed): then the set is put in place and activated again. In the folders of `only` nothing but the set's own files
+    stays (names that start with a dot apart).
     """
 
     files: Sequence[ManagedFile]
@@ -47,6 +48,7 @@ class FileSet:
     units: Sequence[str] = field(default=())
     deadman: int | None = None
     in_effect: str = ""
+    only: Sequence[str] = field(default=())
     token: str = field(default_factory=lambda: secrets.token_hex(8), compare=False)
 
     def archive(self, resolve: Callable[[str], str]) -> bytes:

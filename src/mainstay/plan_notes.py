@@ -28,8 +28,8 @@ _notes: dict[tuple[str, str], list[Note]] = defaultdict(list)
 
 
 def note(subject: str, text: str) -> None:
-    """Adds a note to the operation that pyinfra prepares at the moment on its current host."""
-    key = (host.name, host.current_op_hash or "")
+    """Adds a note to the operation that pyinfra prepares, or executes, at the moment on its current host."""
+    key = (host.name, host.executing_op_hash or host.current_op_hash or "")
     entry = Note(subject, text)
     if entry not in _notes[key]:
         _notes[key].append(entry)
