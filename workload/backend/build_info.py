@@ -1,0 +1,4 @@
+"""What this build is; `workload/build.py` writes the real one into each artefact."""
+
+VERSION = "0.0.0"
+FAULT = "none"
