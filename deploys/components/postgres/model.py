@@ -14,13 +14,26 @@ from mainstay.inventory import (
     Listener,
     Port,
     Problem,
+    Role,
     Scalar,
     SecretName,
     StrictModel,
+    demands,
     per_env,
 )
 
 ROLES = frozenset({"db", "db_replica"})
+CLUSTER = "main"
+MAJOR_OF_DEBIAN = {12: 15, 13: 17}
+"""The one major that each Debian release packages."""
+
+OWNED_SETTINGS = frozenset({
+    "config_file", "data_directory", "external_pid_file", "hba_file", "ident_file", "include", "include_dir",
+    "include_if_exists", "listen_addresses", "password_encryption", "port", "unix_socket_directories",
+})
+"""Settings that the component writes by itself, or that Debian's own tools rely on."""
+
+Kind = Literal["owner", "app", "readonly", "backup"]
 
 
 class Database(StrictModel):
@@ -37,10 +50,23 @@ class RoleSpec(StrictModel):
     `owner` owns the database and migrates; `app` reads and writes rows; `readonly` reads; `backup` reads everything.
     """
 
-    kind: Literal["owner", "app", "readonly", "backup"]
+    kind: Kind
     databases: list[Identifier] = Field(min_length=1)
-    password: SecretName | None = Field(None, description="without one the role cannot log in over the network")
+    password: SecretName | None = Field(None, description="without one the role logs in on the host only, as root")
+    from_roles: list[Role] | None = Field(
+        None, description="whose hosts may log in; by default for kind app those of services with a pool, else none"
+    )
+    own_schema: bool = Field(False, description="a schema of the role's name that it may create tables in")
     connection_limit: int | None = per_env(None, ge=1, le=10000)
+    idle_session_timeout: Duration | None = per_env(None, description="sessions idle for longer end (PT-17)")
+    idle_in_transaction_session_timeout: Duration | None = per_env(None)
+    statement_timeout: Duration | None = per_env(None)
+
+    def timeouts(self) -> dict[str, str]:
+        """What `ALTER ROLE ... SET` holds for the role, as PostgreSQL writes it (milliseconds)."""
+        names = ("idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
+        values = {name: getattr(self, name) for name in names}
+        return {name: f"{round(value * 1000)}ms" for name, value in values.items() if value is not None}
 
 
 class Pooler(StrictModel):
@@ -56,12 +82,12 @@ class Section(StrictModel):
     managed: bool = Field(False, description="somebody else runs it: checks only, nothing is installed (CX-21)")
     major: Literal[15, 16, 17] = 15
     port: Port = 5432
+    storage: Literal["ssd", "hdd"] = per_env("ssd", description="what random reads cost is computed from it (PT-05)")
     databases: dict[Identifier, Database] = Field(default_factory=dict)
     roles: dict[Identifier, RoleSpec] = Field(default_factory=dict)
     max_connections: int = per_env(100, ge=20, le=10000)
-    settings: dict[Identifier, Scalar] = per_env(default_factory=dict, description="over what is computed from the host")
+    settings: dict[Identifier, Scalar] = per_env(default_factory=dict, description="over what the host's size gives")
     allow_restart: bool = per_env(False, description="whether an apply may restart the cluster for a setting")
-    statement_timeout: Duration | None = per_env(None, description="for roles of kind app")
     pooler: Pooler = Field(default_factory=Pooler)
 
     @property
@@ -69,20 +95,32 @@ class Section(StrictModel):
         """Whether services' connections meet a pooler, so that their sum may be above max_connections (DF-13)."""
         return self.pooler.enabled
 
+    @property
+    def unit(self) -> str:
+        """The cluster's own unit; `postgresql.service` is active with every cluster down (TP-02)."""
+        return f"postgresql@{self.major}-{CLUSTER}.service"
+
 
 def section(env: Environment) -> Section:
     """The environment's own section."""
-    found = env.section("postgres")
-    assert isinstance(found, Section)
-    return found
+    return env.section("postgres", Section)
+
+
+def client_roles(env: Environment, role: RoleSpec) -> list[Role]:
+    """The inventory's roles whose hosts may log in as `role`."""
+    if role.from_roles is not None:
+        return role.from_roles
+    if role.kind != "app":
+        return []
+    return sorted({service.role for service in env.services.values() if service.pool > 0})
 
 
 def listeners(env: Environment, host: Host) -> list[Listener]:
-    """The cluster's port, for hosts that run services with a pool, and for replicas."""
+    """The cluster's port, for the hosts that log in over the network, and for replicas."""
     postgres = section(env)
     if postgres.managed or not ROLES.intersection(host.roles):
         return []
-    clients = {service.role for service in env.services.values() if service.pool > 0}
+    clients = {role for spec in postgres.roles.values() if spec.password for role in client_roles(env, spec)}
     if env.hosts_of("db_replica"):
         clients.add("db_replica")
     return [Listener(postgres.port, "postgres", "private", tuple(sorted(clients)), ("postgres", "port"))]
@@ -97,23 +135,67 @@ def connection_budget(env: Environment) -> int | None:
     return None if postgres.managed or postgres.pooled else postgres.max_connections - 3 - 10
 
 
+def _budget(env: Environment) -> list[Problem]:
+    budget, shares = connection_budget(env), demands(env)
+    if budget is None or sum(share.connections for share in shares) <= budget:
+        return []
+    expected = f"connections for {'; '.join(map(str, shares))}, besides 3 reserved and 10 for people, or a pooler"
+    found = f"{section(env).max_connections}, which leaves {budget}"
+    return [env.problem(("postgres", "max_connections"), found, expected)]
+
+
 def check(env: Environment) -> list[Problem]:
-    """Names agree among databases and roles, and max_connections is said in one place."""
+    """Names agree among databases and roles, Debian packages the major, and a value is said in one place."""
     postgres = section(env)
-    problems = []
-    if "max_connections" in postgres.settings:
-        key = ("postgres", "settings", "max_connections")
-        problems.append(env.problem(key, "a second place for it", "postgres.max_connections"))
-    if not postgres.managed and not env.hosts_of("db"):
-        problems.append(env.problem(("postgres", "managed"), "false and no host with role db", "such a host"))
+    problems = _budget(env) + _check_settings(env, postgres) + _check_hosts(env, postgres)
     for name, database in postgres.databases.items():
         owner = postgres.roles.get(database.owner)
-        if owner is None or owner.kind != "owner":
+        if owner is None or owner.kind != "owner" or name not in owner.databases:
             key = ("postgres", "databases", name, "owner")
-            problems.append(env.problem(key, repr(database.owner), "a role of kind owner"))
+            problems.append(env.problem(key, repr(database.owner), f"a role of kind owner that lists {name}"))
     for name, role in postgres.roles.items():
-        for index, database_name in enumerate(role.databases):
-            if database_name not in postgres.databases:
-                key = ("postgres", "roles", name, "databases", index)
-                problems.append(env.problem(key, repr(database_name), "one of postgres.databases"))
+        problems += _check_role(env, postgres, name, role)
+    return problems
+
+
+def _check_settings(env: Environment, postgres: Section) -> list[Problem]:
+    problems = []
+    for name in postgres.settings:
+        key = ("postgres", "settings", name)
+        if name == "max_connections":
+            problems.append(env.problem(key, "a second place for it", "postgres.max_connections"))
+        elif name in OWNED_SETTINGS:
+            problems.append(env.problem(key, "a setting that the component writes itself", "it left out"))
+    return problems
+
+
+def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:
+    if postgres.managed:
+        return []
+    hosts = env.hosts_of("db")
+    if not hosts:
+        return [env.problem(("postgres", "managed"), "false and no host with role db", "such a host")]
+    problems = []
+    for host in [*hosts, *env.hosts_of("db_replica")]:
+        packaged = MAJOR_OF_DEBIAN[host.debian]
+        if packaged != postgres.major:
+            found = f"{postgres.major} for {host.name}, which runs Debian {host.debian}"
+            problems.append(env.problem(("postgres", "major"), found, f"{packaged}, the one that release packages"))
+    return problems
+
+
+def _check_role(env: Environment, postgres: Section, name: str, role: RoleSpec) -> list[Problem]:
+    key = ("postgres", "roles", name)
+    problems = [
+        env.problem((*key, "databases", index), repr(database), "one of postgres.databases")
+        for index, database in enumerate(role.databases)
+        if database not in postgres.databases
+    ]
+    if name == "postgres" or name.startswith("pg_"):
+        problems.append(env.problem(key, f"the name {name!r}", "a name that PostgreSQL does not use itself (DF-95)"))
+    if role.from_roles and role.password is None:
+        problems.append(env.problem((*key, "from_roles"), "hosts but no password", "a password to log in with"))
+    if (role.connection_limit or 0) > postgres.max_connections:
+        expected = f"at most postgres.max_connections ({postgres.max_connections})"
+        problems.append(env.problem((*key, "connection_limit"), str(role.connection_limit), expected))
     return problems

@@ -7,10 +7,24 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from mainstay.inventory import ByteSize, Environment, Host, Listener, Port, Problem, SecretName, StrictModel, per_env
-from mainstay.inventory import Identifier
+from mainstay.inventory import (
+    ByteSize,
+    Environment,
+    Host,
+    Identifier,
+    Listener,
+    Port,
+    Problem,
+    SecretName,
+    StrictModel,
+    per_env,
+)
 
 ROLES = frozenset({"cache"})
+UNIT = "redis-server.service"
+ADMIN = "mainstay"
+"""The user by which Mainstay changes settings and users of a running server."""
+
 Policy = Literal[
     "noeviction",
     "allkeys-lru",
@@ -21,6 +35,8 @@ Policy = Literal[
     "volatile-random",
     "volatile-ttl",
 ]
+DENIED = frozenset({"keys", "flushall", "flushdb", "config", "acl", "debug", "shutdown", "replicaof", "module", "save"})
+"""Commands that no service needs: they block, wipe or reconfigure the server (DF-78)."""
 
 
 def _rule(value: str) -> str:
@@ -41,6 +57,7 @@ class User(StrictModel):
     password: SecretName
     rules: list[Annotated[str, AfterValidator(_rule)]] = Field(min_length=1, description="in Redis's own order")
     keys: list[Annotated[str, AfterValidator(_keys)]] = Field(default_factory=lambda: ["*"])
+    channels: list[Annotated[str, AfterValidator(_keys)]] = Field(default_factory=list, description="pub/sub, none")
 
 
 class Section(StrictModel):
@@ -54,6 +71,8 @@ class Section(StrictModel):
     persistence: Literal["rdb", "aof", "none"] = "rdb"
     maxclients: int = per_env(1000, ge=10, le=100000)
     users: dict[Identifier, User] = Field(default_factory=dict)
+    admin_password: SecretName = Field("REDIS_ADMIN_PASSWORD", description=f"of the user {ADMIN}, on the host only")
+    allow_restart: bool = per_env(False, description="whether an apply may restart a server that would lose its data")
 
 
 def section(env: Environment) -> Section:
@@ -63,21 +82,23 @@ def section(env: Environment) -> Section:
     return found
 
 
+def clients(env: Environment) -> list[str]:
+    """The inventory's roles whose hosts connect: those that run programs."""
+    return sorted({service.role for service in env.services.values() if service.kind != "static"})
+
+
 def listeners(env: Environment, host: Host) -> list[Listener]:
     """The server's port, for the hosts that run services."""
     redis = section(env)
     if redis.managed or "cache" not in host.roles:
         return []
-    clients = {service.role for service in env.services.values() if service.kind != "static"}
-    return [Listener(redis.port, "redis", "private", tuple(sorted(clients)), ("redis", "port"))]
+    return [Listener(redis.port, "redis", "private", tuple(clients(env)), ("redis", "port"))]
 
 
 def check(env: Environment) -> list[Problem]:
-    """The server fits its host; the default user is not ours to define, it is switched off."""
+    """The server fits its host; no user may block, wipe or reconfigure it; the default user is switched off."""
     redis = section(env)
-    problems = []
-    if "default" in redis.users:
-        problems.append(env.problem(("redis", "users", "default"), "the default user", "users with names of their own"))
+    problems = _check_users(env, redis)
     if redis.managed:
         return problems
     hosts = env.hosts_of("cache")
@@ -90,3 +111,38 @@ def check(env: Environment) -> list[Problem]:
             found = f"{redis.maxmemory >> 20} MiB on {host.name}, which has {host.memory >> 20} MiB"
             problems.append(env.problem(("redis", "maxmemory"), found, "half of the host's memory at most"))
     return problems
+
+
+def _check_users(env: Environment, redis: Section) -> list[Problem]:
+    problems = []
+    for name, user in redis.users.items():
+        key = ("redis", "users", name)
+        if name in ("default", ADMIN):
+            problems.append(env.problem(key, f"the user {name}", "another name: this one is the component's own"))
+        granted = sorted(may_run(user.rules))
+        if granted:
+            expected = "rules that end without them, such as +@all -@admin -@dangerous (DF-78)"
+            problems.append(env.problem((*key, "rules"), f"rules that allow {', '.join(granted)}", expected))
+    return problems
+
+
+def may_run(rules: list[str]) -> set[str]:
+    """Which of the denied commands (or their categories) the rules allow, read in Redis's own order."""
+    allowed: set[str] = set()
+    for rule in rules:
+        word = rule[1:].partition("|")[0]
+        # Every denied command is in @admin, @dangerous, or both; @keyspace, @read and the like hold KEYS and FLUSHALL.
+        touched = {word} & DENIED if not word.startswith("@") else set(_IN_CATEGORY.get(word, ()))
+        allowed = allowed | touched if rule.startswith("+") else allowed - touched
+    return allowed
+
+
+_IN_CATEGORY: dict[str, frozenset[str]] = {
+    "@all": DENIED,
+    "@dangerous": DENIED,
+    "@admin": DENIED - {"keys", "flushall", "flushdb"},
+    "@slow": DENIED,
+    "@keyspace": frozenset({"keys", "flushall", "flushdb"}),
+    "@write": frozenset({"flushall", "flushdb"}),
+    "@read": frozenset({"keys"}),
+}

@@ -1,0 +1,53 @@
+"""PostgreSQL on its host: the cluster, its configuration, then roles, databases and privileges."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+
+from deploys.components.postgres import files, grants
+from deploys.components.postgres.model import CLUSTER, Section, section
+from deploys.operations import packages, postgres, units
+from deploys.operations.files import installed
+from mainstay import context
+from mainstay.files import FileSet
+from mainstay.inventory import Environment, Host
+
+
+@deploy("postgres")
+def apply() -> None:
+    """Nothing where somebody else runs the cluster: only the checks remain."""
+    env, host = context.current()
+    own = section(env)
+    if own.managed:
+        return
+    _server(env, host, own)
+    _contents(own)
+
+
+def _server(env: Environment, host: Host, own: Section) -> None:
+    major = own.major
+    installed(FileSet([files.createcluster()]), name="Leave the making of the cluster to Mainstay")
+    packages.present([f"postgresql-{major}"], name=f"Install PostgreSQL {major}")
+    postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
+    restart = ["restart"] if own.allow_restart else []
+    configuration = FileSet(
+        files.configuration(env, host),
+        check=postgres.control(major, CLUSTER, "check"),
+        activate=postgres.control(major, CLUSTER, "activate", *restart),
+        units=[own.unit],
+    )
+    installed(configuration, name="Configure PostgreSQL")
+    units.running([own.unit], name=f"Run {own.unit}")
+    wanted = files.in_effect(env, host)
+    postgres.settled(major, CLUSTER, wanted, own.allow_restart, name="Settle what PostgreSQL has in effect")
+
+
+def _contents(own: Section) -> None:
+    major, managed = own.major, grants.managed(own)
+    postgres.roles(major, CLUSTER, grants.roles(own), name="Set up PostgreSQL roles")
+    postgres.databases(major, CLUSTER, grants.databases(own), managed, name="Set up databases")
+    for name, database in own.databases.items():
+        schemas = grants.schemas(own, name)
+        postgres.privileges(
+            major, CLUSTER, name, schemas, database.extensions, managed, name=f"Set up privileges in {name}"
+        )

@@ -1,0 +1,32 @@
+"""Redis on its host: package, configuration and users as one step, then what is in effect."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+
+from deploys.components.redis import files
+from deploys.components.redis.model import UNIT, section
+from deploys.operations import packages, redis, units
+from deploys.operations.files import installed
+from mainstay import context
+from mainstay.files import FileSet
+
+
+@deploy("redis")
+def apply() -> None:
+    """Nothing where somebody else runs the server: only the checks remain."""
+    env, host = context.current()
+    own = section(env)
+    if own.managed:
+        return
+    packages.present(["redis-server"], name="Install Redis")
+    restart = ["restart"] if own.allow_restart else []
+    configuration = FileSet(
+        files.files(env, host),
+        check=redis.control("check"),
+        activate=redis.control("activate", *restart),
+        units=[UNIT],
+    )
+    installed(configuration, name="Configure Redis")
+    units.running([UNIT], name=f"Run {UNIT}")
+    redis.settled(files.settings(own, host), files.USERS, own.allow_restart, name="Settle what Redis has in effect")
