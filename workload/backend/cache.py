@@ -7,6 +7,8 @@ import os
 import secrets
 
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from settings import Settings
@@ -15,6 +17,7 @@ log = logging.getLogger("backend")
 
 CONNECTIONS = 2
 WAIT_S = 2.0
+ANSWER_S = 1.0
 
 
 class CacheError(Exception):
@@ -35,8 +38,10 @@ class Cache:
             db=settings.redis_db,
             max_connections=CONNECTIONS,
             timeout=WAIT_S,
-            socket_timeout=WAIT_S,
-            socket_connect_timeout=WAIT_S,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=ANSWER_S,
+            # Once more, at once: a kept connection dies with a restart of the server. Longer patience is the caller's.
+            retry=Retry(NoBackoff(), 1),
             decode_responses=True,
             # Version 2 of the protocol: no handshake beyond AUTH and SELECT, so any user's rights will do.
             protocol=2,

@@ -54,7 +54,8 @@ class Database:
             return await self._with_one_retry(query, parameters)
         except (psycopg.Error, OSError, TimeoutError) as error:
             reason = str(error).strip().partition("\n")[0] or "no answer in time"
-            log.error("Database connection or query failed: %s", reason)
+            answered = isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError)
+            log.error("Database %s failed: %s", "query" if answered else "connection", reason)
             kind = MissingTableError if isinstance(error, psycopg.errors.UndefinedTable) else DatabaseError
             raise kind(reason) from error
         finally:
