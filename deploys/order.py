@@ -6,6 +6,10 @@ ORDER = [
     "redis",
     # nginx before services: a release is proven first, then nginx sends it traffic.
     "nginx",
+    "release",
     "service",
     "frontend",
 ]
+
+# What `deploys/release.py` applies: releases alone, on a host that is otherwise left as it is.
+RELEASES = ["release", "service", "frontend"]

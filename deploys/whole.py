@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from deploys.operations import hostkit
+from deploys.order import RELEASES
 from mainstay import components, context
 
 
@@ -12,3 +13,11 @@ def apply() -> None:
     hostkit.installed(name="Host scripts")
     for stem in components.chosen(environment, member):
         import_module(f"deploys.components.{stem}.deploy").apply()
+
+
+def releases() -> None:
+    """Declares only which releases pyinfra's current host should run."""
+    environment, member = context.current()
+    for stem in components.chosen(environment, member):
+        if stem in RELEASES:
+            import_module(f"deploys.components.{stem}.deploy").apply()

@@ -73,3 +73,9 @@ class LeaseError(MainstayError):
     """Somebody else writes to this environment, or the lease was lost."""
 
     exit_code = 3
+
+
+class Interrupted(MainstayError):
+    """The operator stopped the command; the message says where, and how to go on."""
+
+    exit_code = 130

@@ -76,9 +76,9 @@ class Fleet:
     ) -> None:
         self.close()
 
-    def connect(self) -> None:
-        """Connects to every host that is not connected, side by side; first contact is made as the image's user."""
-        missing = [name for name in self.names if not self._alive(name)]
+    def connect(self, names: list[str] | None = None) -> None:
+        """Connects every host (of `names`) that is not connected, side by side; first contact as the image's user."""
+        missing = [name for name in names or self.names if not self._alive(name)]
         for first_contact in (False, True):
             if not missing:
                 break

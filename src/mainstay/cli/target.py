@@ -28,6 +28,17 @@ def environment_of(target: str) -> Environment:
     return inventory.load(system, env, lab=inventory.lab_from_environment())
 
 
+def environments_of(target: str) -> list[Environment]:
+    """The environment that `SYSTEM/ENV` names, or both of `SYSTEM`.
+
+    Raises:
+        UsageError, InventoryError: as `environment_of`.
+    """
+    if "/" in target:
+        return [environment_of(target)]
+    return [environment_of(f"{target}/{env}") for env in inventory.ENVIRONMENTS]
+
+
 def members(environment: Environment, limit: str | None) -> list[str]:
     """The names of the hosts that `--limit` leaves, in the inventory's order.
 

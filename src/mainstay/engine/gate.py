@@ -34,8 +34,10 @@ def _host_proof(state: HostState, change: str, within_h: int, current: datetime)
     if state.ledger.damage:
         return f"cannot prove it: {state.ledger.damage}"
     last = next((row for row in reversed(state.ledger.rows) if row.change), None)
-    if last is None:
-        return "has never verified anything"
+    return _row_proof(last, change, within_h, current) if last else "has never verified anything"
+
+
+def _row_proof(last: ledger.Row, change: str, within_h: int, current: datetime) -> str | None:
     if last.result != ledger.VERIFIED:
         return f"did not verify its last change: {last.result} at {last.when}"
     if last.change != change:

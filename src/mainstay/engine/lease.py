@@ -62,7 +62,7 @@ class Lease:
         self.release()
 
     def take(self, names: list[str]) -> None:
-        """Locks each host, in sorted order so that two writers meet at the first; gives all back where one is taken.
+        """Locks each host, in sorted order so that two writers meet at the first.
 
         Raises:
             LeaseError: somebody else writes; the sentence says who, since when, for what.
@@ -71,13 +71,9 @@ class Lease:
         if self._thread is None:
             self._thread = threading.Thread(target=self._beat, daemon=True, name="lease")
             self._thread.start()
-        try:
-            for name in sorted(names):
-                if name not in self._held:
-                    self._take_one(name)
-        except (LeaseError, HostError):
-            self.release()
-            raise
+        for name in sorted(names):
+            if name not in self._held:
+                self._take_one(name)
 
     def holds(self, name: str) -> bool:
         """Whether this laptop still has the host's lock, judged by the last beat that the host answered."""

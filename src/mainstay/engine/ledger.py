@@ -1,7 +1,7 @@
 """The hosts' own record: one JSON row a line, each naming the digest of the line before. Pure, but for `append`.
 
 A row ends with its own hash and carries `prev`, the SHA-256 of the whole line before it, so that a changed, removed or
-inserted row shows, the last one too. Rows never hold a secret: names of operations, counts, versions and sentences only.
+inserted row shows, the last one too. Rows hold names of operations, counts, versions and sentences, never a secret.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HASH_TAIL = 75  # ,"hash":"<64>"} at the end of a line
 
 @dataclass(frozen=True)
 class Row:
-    """What one run did on one host; times are UTC (`2026-11-22T03:15:00Z`), `seconds` is the run's time on this host."""
+    """What one run did on one host; times are UTC (`2026-11-22T03:15:00Z`), `seconds` are the run's own."""
 
     when: str
     who: str
@@ -137,6 +137,10 @@ def _row(line: str) -> tuple[Row | None, str]:
     return row, "" if line_digest(line[:-_HASH_TAIL] + "}") == given else "its content does not match its hash"
 
 
+def _read_from(fleet: Fleet, name: str) -> Ledger:
+    return read(fleet.shell(name, scripts.inline("ledger", "read")).splitlines())
+
+
 def numbered(row: Row, ledger: Ledger) -> Row:
     """The row as the next one of this ledger."""
     data: dict[str, Any] = {entry.name: getattr(row, entry.name) for entry in fields(Row)}
@@ -146,15 +150,18 @@ def numbered(row: Row, ledger: Ledger) -> Row:
     return Row(**data)
 
 
-def append(fleet: Fleet, row: Row, attempts: int = 3) -> Ledger:
+def append(fleet: Fleet, row: Row, known: Ledger | None = None, attempts: int = 3) -> Ledger:
     """Adds one row to its host's ledger, behind whatever stands there now, and returns the ledger with it.
+
+    Args:
+        known: the ledger as it was read a moment ago; where others have added rows since, it is read again.
 
     Raises:
         HostError: the host cannot be asked, or others kept adding rows.
     """
     error: HostError | None = None
-    for _ in range(attempts):
-        ledger = read(fleet.shell(row.host, scripts.inline("ledger", "read")).splitlines())
+    for attempt in range(attempts):
+        ledger = known if known is not None and attempt == 0 else _read_from(fleet, row.host)
         line = encode(numbered(row, ledger))
         try:
             fleet.shell(row.host, scripts.inline("ledger", "append", ledger.head), stdin=line + "\n")

@@ -28,13 +28,13 @@ class RunOnHost:
 
 @dataclass(frozen=True)
 class ReleaseOnHost:
-    """One service's links: versions of `current` and `previous`, the slot that serves, all versions kept."""
+    """One service's links `current` and `previous`, the slot that serves, and the SHA-256 of each version kept."""
 
     service: str
     current: str
     previous: str
     slot: str
-    kept: tuple[str, ...]
+    kept: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,15 @@ class HostState:
 
     @property
     def outside(self) -> list[str]:
-        """What was changed on this host since its ledger's last verified row, other than by that run; sentences."""
+        """What was changed on this host since the last row of its ledger that says how it should be; sentences."""
         said = [f"{path} was changed by hand" for path in self.differs]
         said += [f"{path} was written by plain pyinfra" for path in self.plain]
-        last = next((row for row in reversed(self.ledger.rows) if row.result == ledger.VERIFIED), None)
+        settled = (ledger.VERIFIED, ledger.PUT_BACK)
+        last = next((row for row in reversed(self.ledger.rows) if row.result in settled), None)
         if last is None:
             return said
         if not said and last.files and self.files != last.files:
-            said.append("the record of managed files is not the one that was verified")
+            said.append("the record of managed files is not the one in the ledger")
         for service, version in last.releases.items():
             found = self.releases.get(service)
             if found is not None and found.current != version:
@@ -125,7 +126,8 @@ def _fact(state: HostState, kind: str, cells: list[str]) -> None:
         state.lease = _json(cells[0]) or {"operator": "somebody"}
     elif kind == "release" and len(cells) == 5:
         service, current, previous, slot, kept = cells
-        state.releases[service] = ReleaseOnHost(service, current, previous, slot, tuple(kept.split()))
+        versions = dict(word.partition("=")[::2] for word in kept.split())
+        state.releases[service] = ReleaseOnHost(service, current, previous, slot, versions)
     elif kind == "unit" and len(cells) >= 4:
         state.units.append(UnitOnHost(cells[0], cells[1], cells[2], int(cells[3]) if cells[3].isdigit() else 0))
     elif kind == "deadman":

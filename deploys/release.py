@@ -1,0 +1,5 @@
+"""Entry: only the releases of a host's services, to the versions that are pinned; what `mainstay rollback` applies."""
+
+from deploys.whole import releases
+
+releases()

@@ -1,0 +1,89 @@
+"""`mainstay history`: who did what, when, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mainstay.cli import output, progress, target
+from mainstay.cli.reporting import SHORT
+from mainstay.engine import index, snapshot
+from mainstay.engine.records import Record, records
+from mainstay.fleet import Fleet
+from mainstay.inventory import Environment
+
+
+def command(
+    system: Annotated[str, typer.Argument(metavar="SYSTEM[/ENV]", help="A system, or one of its environments.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many runs.")] = 10,
+    offline: Annotated[bool, typer.Option("--offline", help="Only what this laptop remembers.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/history.schema.json).")] = False,
+) -> int:
+    """Show the newest runs: when, who, what, which versions, and the result.
+
+    The hosts' own ledgers are the truth; this laptop's index answers for those that cannot be reached.
+    """
+    environments = target.environments_of(system)
+    told: list[str] = []
+    damaged = False
+    for environment in [] if offline else environments:
+        with progress.working(f"asking the hosts of {environment.name}"):
+            sentences, bad = _refresh(environment)
+        told += sentences
+        damaged = damaged or bad
+    world = index.world(environments[0])
+    rows = [row for e in environments for row in index.rows(world, e.system, e.env)]
+    found = records(rows)[:count]
+    if json:
+        output.data({"runs": [record.as_json() for record in found], "notes": told})
+    else:
+        _show(found, told)
+    return 1 if damaged else 0
+
+
+def _refresh(environment: Environment) -> tuple[list[str], bool]:
+    """Reads the hosts' ledgers into the index; sentences about hosts and rows, and whether a row is damaged."""
+    with Fleet(environment, list(environment.hosts)) as fleet:
+        states = snapshot.read(fleet, environment.hosts)
+    lost = index.refresh(environment, states)
+    broken = [f"{name}: {state.ledger.damage}" for name, state in states.items() if state.ledger.damage]
+    away = [f"{name} does not answer: what this laptop remembers" for name, s in states.items() if not s.reachable]
+    return [*broken, *lost, *away], bool(broken or lost)
+
+
+def _show(found: list[Record], told: list[str]) -> None:
+    rows = [
+        [
+            record.when,
+            record.who,
+            record.environment,
+            record.verb + (" (emergency)" if record.emergency else ""),
+            record.result,
+            ", ".join(f"{name} {version}" for name, version in record.releases.items()),
+            str(len(record.hosts)),
+            str(record.changes),
+            record.change[:SHORT],
+            record.run,
+            record.reason,
+        ]
+        for record in found
+    ]
+    columns = [
+        "when",
+        "who",
+        "environment",
+        "what",
+        "result",
+        "releases",
+        "hosts",
+        "changes",
+        "change",
+        "run",
+        "reason",
+    ]
+    output.table("history", columns, rows)
+    for sentence in told:
+        output.told(sentence, style="yellow")
+    if not found:
+        output.told("no run is recorded")

@@ -1,0 +1,169 @@
+"""One environment, batch by batch: open the journal, apply, verify, record; or put everything back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from mainstay.engine import ledger, runs
+from mainstay.engine.batches import Batch
+from mainstay.engine.putback import put_back
+from mainstay.engine.report import BatchResult, EnvironmentResult
+from mainstay.engine.runs import OpenRun
+from mainstay.engine.snapshot import DONE, VERIFIED
+from mainstay.engine.writer import Work, Writer
+from mainstay.errors import HostError, Interrupted
+from mainstay.outcome import FleetOutcome
+
+
+class Phase:
+    """The batches of one environment under one writer."""
+
+    def __init__(self, writer: Writer, work: Work, batches: Sequence[Batch], found: OpenRun | None = None) -> None:
+        """`found`: the same run as it stood when it was interrupted."""
+        self.writer = writer
+        self.work = work
+        self.batches = batches
+        self.verified = set(found.verified) if found else set()
+        self.begun: list[list[str]] = [found.to_put_back] if found else []
+        self.result = EnvironmentResult(writer.environment.name, writer.meta.run, writer.meta.change)
+
+    def run(self) -> EnvironmentResult:
+        """Does every batch that is left.
+
+        Raises:
+            Interrupted: the operator stopped it; the run stays open, to go on with or to put back.
+            LeaseError: no host is held any more; the run stays open.
+        """
+        started = time.monotonic()
+        try:
+            for batch in self.batches:
+                names = [name for name in batch.hosts if name not in self.verified]
+                if names and not self._one(Batch(batch.role, tuple(names))):
+                    break
+            else:
+                self._finish()
+        finally:
+            self.result.seconds = round(time.monotonic() - started, 1)
+        return self.result
+
+    def _one(self, batch: Batch) -> bool:
+        """One batch; whether the rollout goes on."""
+        self._check_stop()
+        names = list(batch.hosts)
+        step = f"{self.writer.environment.name} {batch.role}"
+        result = BatchResult(batch.role, names)
+        self.result.batches.append(result)
+        self.writer.reporter.begin(step, names)
+        started = time.monotonic()
+        self.begun.append(names)
+        failures = self._change(names, result)
+        good = [name for name in names if name not in failures]
+        failures |= self._prove(good, result)
+        good = [name for name in good if name not in failures]
+        failures |= self._record(good)
+        result.failures = failures
+        result.seconds = round(time.monotonic() - started, 1)
+        summary = f"{result.changes} changes, {result.passed} checks passed" + (
+            f", {len(failures)} hosts failed" if failures else ""
+        )
+        self.writer.reporter.end(step, result.seconds, summary)
+        return self._within_budget(failures)
+
+    def _change(self, names: list[str], result: BatchResult) -> dict[str, str]:
+        """Opens the journal and applies; the hosts that failed, with their reasons."""
+        failures = dict(runs.open_on(self.writer.fleet, names, self.writer.meta).failed)
+        ready = [name for name in names if name not in failures]
+        if not ready:
+            return failures
+        started = time.monotonic()
+        outcome = self.writer.fleet.apply(self.work.deploy, self.writer.reporter, ready)
+        self._check_stop()
+        seconds = time.monotonic() - started
+        for name, host in outcome.hosts.items():
+            self.writer.of(name).take(host, seconds)
+        result.changes = outcome.changes
+        return failures | _reasons(outcome)
+
+    def _prove(self, names: list[str], result: BatchResult) -> dict[str, str]:
+        """Verifies; the hosts with a failed check, with the first one's reason."""
+        if not names:
+            return {}
+        started = time.monotonic()
+        try:
+            outcome = self.work.verify(self.writer.environment, names, self.work.components)
+        except HostError as error:
+            self._check_stop()
+            return dict.fromkeys(names, str(error))
+        self._check_stop()
+        failures: dict[str, str] = {}
+        for check in outcome.checks:
+            name = check.host if check.host in names else names[0]
+            host = self.writer.of(name)
+            host.passed += check.ok
+            host.failed += not check.ok
+            if not check.ok:
+                failures.setdefault(name, f"{check.component}: {check.check}: {check.reason}")
+        for name in names:
+            self.writer.of(name).seconds += time.monotonic() - started
+        result.passed = sum(check.ok for check in outcome.checks)
+        result.failed = len(outcome.checks) - result.passed
+        return failures
+
+    def _record(self, names: list[str]) -> dict[str, str]:
+        """A row in each ledger, then the journal's mark: in this order, a killed laptop only repeats the mark."""
+        failed = self.writer.record(names, ledger.VERIFIED)
+        good = [name for name in names if name not in failed]
+        failed |= runs.mark(self.writer.fleet, good, self.writer.meta.run, VERIFIED).failed
+        self.verified |= set(good) - set(failed)
+        return failed
+
+    def _within_budget(self, failures: dict[str, str]) -> bool:
+        """Puts back the hosts that failed, or everything where too many did; whether the rollout goes on."""
+        if not failures:
+            return True
+        self.writer.lease.check()
+        every = self.result.failures
+        told = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        self.writer.reporter.told(f"failed: {told}")
+        within = len(every) <= self.work.budget
+        back = {entry.host for entry in self.result.put_back if entry.ok}
+        groups = [[n for n in group if n not in back] for group in ([list(failures)] if within else self.begun)]
+        self.writer.reporter.begin(f"{self.writer.environment.name} put back", [n for group in groups for n in group])
+        started = time.monotonic()
+        self.result.put_back += put_back(self.writer, groups, told)
+        left = [entry.host for entry in self.result.put_back if not entry.ok]
+        self.writer.reporter.end(
+            f"{self.writer.environment.name} put back",
+            time.monotonic() - started,
+            f"incomplete on {', '.join(left)}" if left else "every host is as it was",
+        )
+        if within:
+            return True
+        self.result.result = ledger.INCOMPLETE if left else ledger.PUT_BACK
+        self.result.reason = told
+        return False
+
+    def _finish(self) -> None:
+        for name, why in runs.mark(self.writer.fleet, sorted(self.verified), self.writer.meta.run, DONE).failed.items():
+            self.writer.reporter.told(f"{name}: the run could not be closed: {why}; rollout --resume closes it")
+            self.result.batches[-1].failures[name] = why
+
+    def _check_stop(self) -> None:
+        """Raises what ends this run here, where something does."""
+        self.writer.lease.check()
+        if not self.writer.stop.asked:
+            return
+        environment, run = self.writer.environment, self.writer.meta.run
+        done = ", ".join(name for batch in self.batches for name in batch.hosts if name in self.verified) or "no host"
+        command = f"mainstay rollout {environment.system} --env {environment.env}"
+        if not any(self.begun):
+            raise Interrupted(f"stopped before anything was changed on {environment.name}")
+        raise Interrupted(
+            f"stopped in run {run} on {environment.name}: {done} verified; {command} --resume goes on, "
+            f"{command} --abort puts every host of it back"
+        )
+
+
+def _reasons(outcome: FleetOutcome) -> dict[str, str]:
+    return {host.host: host.reason or "failed" for host in outcome.failed}

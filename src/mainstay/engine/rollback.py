@@ -1,0 +1,240 @@
+"""Back to the release before: services only, same batches and lease, and a hold on the version that was left."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from mainstay import change, project, verify
+from mainstay.engine import batches, gate, holds, ledger, runs
+from mainstay.engine.entries import entry
+from mainstay.engine.holds import Hold
+from mainstay.engine.phase import Phase
+from mainstay.engine.report import Reporter, RunResult
+from mainstay.engine.rollout import read, remember, take_over
+from mainstay.engine.snapshot import HostState
+from mainstay.engine.stop import Stop
+from mainstay.engine.writer import Work, Writer, meta_of
+from mainstay.errors import GateError, UsageError
+from mainstay.fleet import Fleet
+from mainstay.inventory import Artefact, Environment, Release
+
+RELEASES_ONLY = "release.py"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One service's way back."""
+
+    service: str
+    leave: str
+    to: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asked for; every service with a release before where `service` is None."""
+
+    command: str
+    reason: str
+    service: str | None = None
+    to: str | None = None
+
+
+def choose(
+    service: str, states: Mapping[str, HostState], to: str | None = None, pinned: Mapping[str, str] | None = None
+) -> Step | None:
+    """Which version the service goes back to; None where there is no release before. Pure.
+
+    The ledgers' last verified version other than the current one, not on hold, that every host still has (RB-04); where
+    the ledgers know none, the `previous` link.
+
+    Args:
+        to: the version that the operator named instead.
+        pinned: SHA-256 of the versions that releases.yaml lists.
+
+    Raises:
+        UsageError: hosts do not agree about the current version, or one lacks the version that was named.
+    """
+    found = {name: state.releases[service] for name, state in states.items() if service in state.releases}
+    if not found:
+        return None
+    current = {release.current for release in found.values()}
+    if len(current) > 1 and to is None:
+        told = ", ".join(f"{name} {release.current}" for name, release in found.items())
+        raise UsageError(f"{service}: found different versions ({told}), expected --to VERSION")
+    held = {hold.version for state in states.values() for hold in state.holds if hold.service == service}
+    everywhere = set.intersection(*(set(release.kept) for release in found.values())) | set(pinned or {})
+    if to is not None:
+        if to not in everywhere:
+            raise UsageError(f"--to: found {service} {to}, expected one of {', '.join(sorted(everywhere))}")
+        candidates = [to]
+    else:
+        candidates = [v for v in _verified(service, states) if v not in current | held and v in everywhere]
+        previous = {release.previous for release in found.values()} - {""} - current - held
+        candidates += sorted(previous & everywhere)
+    if not candidates or (candidates[0] in current and len(current) == 1):
+        return None
+    target = candidates[0]
+    sha256 = (pinned or {}).get(target) or next(r.kept[target] for r in found.values() if target in r.kept)
+    return Step(service, sorted(current - {target})[0], target, sha256)
+
+
+def _verified(service: str, states: Mapping[str, HostState]) -> list[str]:
+    """Versions that some host's ledger calls verified, newest first."""
+    rows = [row for state in states.values() for row in state.ledger.rows if row.result == ledger.VERIFIED]
+    rows.sort(key=lambda row: (row.when, row.n), reverse=True)
+    return list(dict.fromkeys(row.releases[service] for row in rows if row.releases.get(service)))
+
+
+def returned(environment: Environment, steps: Iterable[Step]) -> Environment:
+    """The same environment with these services pinned to what they return to."""
+    releases = dict(environment.releases)
+    for step in steps:
+        own = releases.get(step.service)
+        listed = dict(own.artefacts) if own else {}
+        # A version that releases.yaml has dropped still stands on the hosts, which is all that a rollback needs.
+        listed.setdefault(step.to, Artefact(file=f"{step.service}-{step.to}.tar", sha256=step.sha256))
+        releases[step.service] = Release(version=step.to, artefacts=listed)
+    return replace(environment, releases=releases)
+
+
+def rollback(environment: Environment, request: Request, reporter: Reporter, stop: Stop) -> RunResult:
+    """Returns services to the release before and puts the version that was left on hold.
+
+    Raises:
+        UsageError: no such service, or no way to tell which version is meant.
+        GateError, LeaseError, HostError, Interrupted: as for a rollout.
+    """
+    started = time.monotonic()
+    services = _services(environment, request.service)
+    roles = {environment.services[name].role for name in services}
+    names = [host.name for host in environment.hosts.values() if roles & set(host.roles)]
+    result = RunResult(environment.system, "rollback")
+    with Fleet(environment, list(environment.hosts)) as fleet:
+        states = read(fleet, names)
+        gate.check_lease(environment, states)
+        _preflight(environment, states, request.command, services)
+        meta = meta_of(environment, "rollback", "", request.command, reason=request.reason)
+        with Writer(fleet, meta, reporter, stop) as writer:
+            states = read(fleet, names)
+            found = _preflight(environment, states, request.command, services)
+            steps = _again(found, states) if found else _steps(environment, request, services, states)
+            if found:
+                take_over(writer, found)
+            target = returned(environment, steps)
+            # The hosts' data, the verification and the ledger's rows all come from the pins.
+            writer.environment = fleet.environment = target
+            versions = {name: release.version for name, release in target.releases.items()}
+            writer.meta = replace(writer.meta, change=change.change(target).digest, releases=versions)
+            for step in steps:
+                reporter.told(f"{step.service}: {step.leave} -> {step.to}")
+            work = Work(entry(RELEASES_ONLY), verify.verify, _components(), budget=0)
+            outcome = Phase(writer, work, batches.production(target, names), found).run()
+            if outcome.ok:
+                _hold(writer, steps, request.reason)
+        remember(environment, fleet, reporter)
+        result.environments.append(outcome)
+    result.seconds = time.monotonic() - started
+    result.notes += _slow(environment, steps, result.seconds)
+    return result
+
+
+def lift(environment: Environment, service: str | None, command: str, reporter: Reporter, stop: Stop) -> list[Hold]:
+    """Removes the holds (of one service, where named) from every host; the holds that were there.
+
+    Raises:
+        LeaseError: somebody writes to the environment.
+        HostError: a host does not answer.
+    """
+    with Fleet(environment, list(environment.hosts)) as fleet:
+        meta = meta_of(environment, "lift", "", command)
+        with Writer(fleet, meta, reporter, stop) as writer:
+            states = read(fleet, list(environment.hosts))
+            found = holds.in_force(hold for state in states.values() for hold in state.holds)
+            lifted = [hold for hold in found if service in (None, hold.service)]
+            for hold in lifted:
+                having = [name for name, state in states.items() if any(h.service == hold.service for h in state.holds)]
+                holds.lift(fleet, having, hold.service)
+                writer.record(having, ledger.LIFTED, f"{hold.service} {hold.version} may run again")
+    return lifted
+
+
+def _services(environment: Environment, service: str | None) -> list[str]:
+    if service is None:
+        return list(environment.releases)
+    if service not in environment.services:
+        raise UsageError(f"--service: found {service!r}, expected one of {', '.join(environment.services)}")
+    return [service]
+
+
+def _preflight(
+    environment: Environment, states: Mapping[str, HostState], command: str, services: list[str]
+) -> runs.OpenRun | None:
+    """Refuses on top of another run; an interrupted rollback is gone on with."""
+    found = runs.open_runs(states)
+    if not found:
+        return None
+    if found[0].meta is None or found[0].meta.verb != "rollback" or found[0].going_back:
+        runs.check_none_open(environment, states)
+    return found[0]
+
+
+def _steps(
+    environment: Environment, request: Request, services: list[str], states: Mapping[str, HostState]
+) -> list[Step]:
+    steps = []
+    for service in services:
+        release = environment.releases.get(service)
+        pinned = {v: artefact.sha256 for v, artefact in release.artefacts.items()} if release else {}
+        step = choose(service, states, request.to, pinned)
+        if step is not None:
+            steps.append(step)
+    if not steps:
+        told = ", ".join(services) or "no service"
+        raise GateError(f"{environment.name}: there is no verified release to return to ({told}); nothing was changed")
+    return steps
+
+
+def _again(found: runs.OpenRun, states: Mapping[str, HostState]) -> list[Step]:
+    """The steps of a rollback that was interrupted, as it said when it began."""
+    assert found.meta is not None  # noqa: S101  _preflight
+    steps = []
+    for service, version in found.meta.releases.items():
+        on_hosts = [s.releases[service] for s in states.values() if service in s.releases]
+        left = sorted({release.current for release in on_hosts} - {version})
+        before = sorted({release.previous for release in on_hosts if release.current == version} - {version, ""})
+        sha256 = next((release.kept[version] for release in on_hosts if version in release.kept), "")
+        if sha256 and (left or before):
+            steps.append(Step(service, (left or before)[0], version, sha256))
+    return steps
+
+
+def _hold(writer: Writer, steps: Iterable[Step], reason: str) -> None:
+    for step in steps:
+        service = writer.environment.services[step.service]
+        names = [host.name for host in writer.environment.hosts_of(service.role)]
+        hold = Hold(step.service, step.leave, step.to, writer.meta.who, ledger.now(), reason)
+        holds.set_on(writer.fleet, names, hold)
+        writer.reporter.told(str(hold))
+
+
+def _components() -> list[str]:
+    """The verifications of what a release is; a rollback that proves more than it touches takes too long."""
+    project.install()
+    wanted: list[str] = importlib.import_module("deploys.order").RELEASES
+    known = {path.stem.removeprefix("test_") for path in verify.suites()}
+    return [stem for stem in wanted if stem in known]
+
+
+def _slow(environment: Environment, steps: Iterable[Step], seconds: float) -> list[str]:
+    """A sentence a service whose rollback took longer than the runbook allows (`rollback_sla_s`)."""
+    limits = environment.common.rollback_sla_s
+    return [
+        f"{step.service}: the rollback took {seconds:.0f} s, more than the {limits[step.service]} s of rollback_sla_s"
+        for step in steps
+        if step.service in limits and seconds > limits[step.service]
+    ]
