@@ -33,12 +33,12 @@ class RedisInEffect(FactBase[RedisState | None]):
         # The password goes from a file that root alone reads into an environment that root alone reads.
         return (
             "if systemctl is-active --quiet redis-server.service; then echo running; "
-            f"if [ -s {_STATE}/password ]; then export REDISCLI_AUTH=\"$(cat {_STATE}/password)\"; fi; "
+            f'if [ -s {_STATE}/password ]; then export REDISCLI_AUTH="$(cat {_STATE}/password)"; fi; '
             f"echo answer $({cli} PING 2>/dev/null | head -n 1); "
             f"if [ -s {_STATE}/users ]; then "
-            f"found=\"$(sha256sum < {shlex.quote(users)} | cut -c1-64) "
-            f"$({cli} ACL LIST | sort | sha256sum | cut -c1-64)\"; "
-            f"[ \"$found\" = \"$(cat {_STATE}/users)\" ] && echo users loaded; fi; "
+            f'found="$(sha256sum < {shlex.quote(users)} | cut -c1-64) '
+            f'$({cli} ACL LIST | sort | sha256sum | cut -c1-64)"; '
+            f'[ "$found" = "$(cat {_STATE}/users)" ] && echo users loaded; fi; '
             f"echo settings; {cli} CONFIG GET {wanted} 2>/dev/null; fi; true"
         )
 

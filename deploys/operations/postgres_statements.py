@@ -206,4 +206,6 @@ def acl_changes(
         missing = sorted(want - have)
         if missing:
             privileges = ", ".join(missing)
-            yield Change(subject, f"grant {privileges} to {grantee}", f"{prefix}GRANT {privileges} ON {target} TO {whom};")
+            yield Change(
+                subject, f"grant {privileges} to {grantee}", f"{prefix}GRANT {privileges} ON {target} TO {whom};"
+            )

@@ -24,8 +24,10 @@ def verifier(password: str, salted: str | None = None) -> str:
         SecretError: the password holds other characters.
     """
     if not password.isascii() or not password.isprintable():
-        raise SecretError("a database password: found characters beyond printable ASCII, expected none; "
-                          "`mainstay secrets generate` makes such a value")
+        raise SecretError(
+            "a database password: found characters beyond printable ASCII, expected none; "
+            "`mainstay secrets generate` makes such a value"
+        )
     iterations, salt = _parameters(salted)
     key = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     stored = hashlib.sha256(_sign(key, b"Client Key")).digest()

@@ -19,7 +19,9 @@ def files(env: Environment, host: Host) -> list[ManagedFile]:
 
 def createcluster() -> ManagedFile:
     """Keeps the package from making a cluster of its own, with the encoding of whoever installs it."""
-    return ManagedFile("/etc/postgresql-common/createcluster.d/50-mainstay.conf", render("postgres/createcluster.conf.j2"))
+    return ManagedFile(
+        "/etc/postgresql-common/createcluster.d/50-mainstay.conf", render("postgres/createcluster.conf.j2")
+    )
 
 
 def configuration(env: Environment, host: Host) -> list[ManagedFile]:

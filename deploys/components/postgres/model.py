@@ -27,10 +27,22 @@ CLUSTER = "main"
 MAJOR_OF_DEBIAN = {12: 15, 13: 17}
 """The one major that each Debian release packages."""
 
-OWNED_SETTINGS = frozenset({
-    "config_file", "data_directory", "external_pid_file", "hba_file", "ident_file", "include", "include_dir",
-    "include_if_exists", "listen_addresses", "password_encryption", "port", "unix_socket_directories",
-})
+OWNED_SETTINGS = frozenset(
+    {
+        "config_file",
+        "data_directory",
+        "external_pid_file",
+        "hba_file",
+        "ident_file",
+        "include",
+        "include_dir",
+        "include_if_exists",
+        "listen_addresses",
+        "password_encryption",
+        "port",
+        "unix_socket_directories",
+    }
+)
 """Settings that the component writes by itself, or that Debian's own tools rely on."""
 
 Kind = Literal["owner", "app", "readonly", "backup"]

@@ -10,7 +10,7 @@ from mainstay.secrets import Secret
 
 CONFIG = "/etc/redis/redis.conf"
 USERS = "/etc/redis/users.acl"
-PASSWORD = "/etc/redis/admin.password"  # noqa: S105  a path
+PASSWORD = "/etc/mainstay/redis.password"  # noqa: S105  a path; beyond what the redis user may write
 
 SAVE_POINTS = "3600 1 300 100 60 10000"
 """Redis's own: after 1 change in an hour, 100 in 5 minutes, 10000 in a minute."""
