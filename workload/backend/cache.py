@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 
 import redis.asyncio as redis
@@ -49,7 +48,6 @@ class Cache:
             lib_version=None,
         )
         self._client = redis.Redis(connection_pool=self._pool)
-        self._key = f"backend:probe:{os.getpid()}"
 
     async def probe(self) -> None:
         """A real PING, SET and GET.
@@ -58,14 +56,15 @@ class Cache:
             CacheError: one of them failed, or another value came back.
         """
         token = secrets.token_hex(8)
+        key = f"backend:probe:{token}"  # one a probe: two at the same time must not read each other's value
         try:
             await self._client.ping()
-            await self._client.set(self._key, token, ex=60)
-            back = await self._client.get(self._key)
+            await self._client.set(key, token, ex=10)
+            back = await self._client.get(key)
         except (RedisError, OSError) as error:
             raise self._failed(error) from error
         if back != token:
-            raise CacheError("another value came back")
+            raise self._failed(ValueError("another value came back than was set"))
 
     async def count(self, name: str) -> int:
         """Adds one to a counter and gives it.
