@@ -16,6 +16,7 @@ from mainstay.inventory import Environment
 
 def command(
     environment: Annotated[str, typer.Argument(metavar="SYSTEM/ENV", help=target.TARGET_HELP)],
+    *,
     service: Annotated[
         str | None, typer.Option(help="Only this service; otherwise each that has a release before.")
     ] = None,

@@ -18,6 +18,7 @@ from mainstay.inventory import Environment
 
 def command(
     system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The system, for example everydayai.")],
+    *,
     env: Annotated[str | None, typer.Option(help="Only staging, or only production.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the rollout that was interrupted.")] = False,
     abort: Annotated[bool, typer.Option("--abort", help="Put back every host of the rollout that is open.")] = False,
@@ -33,7 +34,7 @@ def command(
     A host or a check that fails puts every host of that environment back as it was. Production takes only a change that
     staging verified. After an interruption, --resume goes on and --abort puts back, from any laptop.
     """
-    _check_options(resume, abort, emergency, reason, limit, env)
+    _check_options(resume=resume, abort=abort, emergency=emergency, reason=reason, limit=limit, env=env)
     environments = _environments(system, env)
     for environment in environments:
         target.announce("rollout", environment, _limited(environment, limit))
@@ -66,7 +67,9 @@ def command_line() -> str:
     return " ".join(["mainstay", *sys.argv[1:]])[:200]
 
 
-def _check_options(resume: bool, abort: bool, emergency: bool, reason: str, limit: str | None, env: str | None) -> None:
+def _check_options(
+    *, resume: bool, abort: bool, emergency: bool, reason: str, limit: str | None, env: str | None
+) -> None:
     if resume and abort:
         raise UsageError("--resume, --abort: found both, expected one of them")
     if emergency and not reason.strip():

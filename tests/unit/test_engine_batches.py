@@ -1,0 +1,82 @@
+"""The order of a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainstay.engine import batches
+from mainstay.inventory import Environment, Host
+
+
+@dataclass
+class Ramps:
+    ramps: list[int]
+
+
+@dataclass
+class Common:
+    rollout: Ramps
+
+
+@dataclass
+class Described:
+    """As much of an environment as the order of a rollout depends on."""
+
+    hosts: dict[str, Host]
+    common: Common
+    env: str = "production"
+    name: str = field(default="shop/production")
+
+
+def environment(roles: dict[str, tuple[str, ...]], ramps: list[int]) -> Environment:
+    hosts = {n: Host(n, "192.0.2.1", 22, r, 2**30, 1, 2**34, 12) for n, r in roles.items()}
+    return cast(Environment, Described(hosts, Common(Ramps(ramps))))
+
+
+ROLES = st.lists(st.sampled_from(batches.ROLE_ORDER), min_size=1, max_size=3, unique=True).map(tuple)
+HOSTS = st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), ROLES, max_size=20)
+RAMPS = st.lists(st.integers(1, 100), min_size=1, max_size=4)
+
+
+@given(HOSTS, RAMPS)
+def test_every_host_is_in_one_batch_and_roles_keep_their_order(
+    roles: dict[str, tuple[str, ...]], ramps: list[int]
+) -> None:
+    made = batches.production(environment(roles, ramps), roles)
+    assert sorted(name for batch in made for name in batch.hosts) == sorted(roles)
+    order = [batches.ROLE_ORDER.index(batch.role) for batch in made]
+    assert order == sorted(order)
+    for role in {batch.role for batch in made}:
+        assert len(next(batch for batch in made if batch.role == role).hosts) == 1
+
+
+@given(st.integers(1, 500), RAMPS)
+def test_ramps_reach_their_percent_and_end_with_everyone(count: int, ramps: list[int]) -> None:
+    sizes = batches.ramp_sizes(count, ramps)
+    assert sum(sizes) == count
+    assert sizes[0] == 1
+    assert min(sizes) >= 1
+    reached = [sum(sizes[: n + 1]) for n in range(len(sizes))]
+    for percent in ramps:
+        # After the batch that reaches a ramp, no fewer hosts than its percent are done, and that batch exists.
+        assert any(done * 100 >= count * percent for done in reached)
+
+
+def test_the_default_ramps() -> None:
+    assert {count: batches.ramp_sizes(count, [25, 100]) for count in (1, 2, 3, 4, 8, 12)} == {
+        1: [1], 2: [1, 1], 3: [1, 2], 4: [1, 3], 8: [1, 1, 6], 12: [1, 2, 9],
+    }  # fmt: skip
+
+
+def test_a_host_of_several_roles_goes_with_the_first_of_them() -> None:
+    made = batches.production(environment({"a": ("web", "db"), "b": ("web",)}, [100]), ["a", "b"])
+    assert [(batch.role, batch.hosts) for batch in made] == [("db", ("a",)), ("web", ("b",))]
+
+
+def test_a_limit_leaves_the_others_out() -> None:
+    made = batches.production(environment({"a": ("web",), "b": ("web",)}, [100]), ["b"])
+    assert [batch.hosts for batch in made] == [("b",)]
