@@ -70,8 +70,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     ),
     "staging's address": (
         ("production.yaml", "address: 198.51.100.12", "address: 192.0.2.11"),
-        "hosts.eai-web-2.address: found 192.0.2.11, which eai-stg-web-1 of staging has, "
-        "expected an address of its own",
+        "hosts.eai-web-2.address: found 192.0.2.11, which eai-stg-web-1 of staging has, expected an address of its own",
     ),
     "port used twice": (
         ("system.yaml", DEFAULT_SLOTS, "slots: {blue: 8000, green: 28000}"),
@@ -152,8 +151,12 @@ CASES: dict[str, tuple[Edit, str]] = {
         "services.backend: found no slots, expected a python service to have port, slots, exec and limits",
     ),
     "checksum": (
-        ("releases.yaml", RELEASES, "releases: {backend: {version: 1.0.0, artefacts: {1.0.0: {file: a, sha256: abc}}}}"),
-        'releases.backend.artefacts["1.0.0"].sha256: found \'abc\', '
+        (
+            "releases.yaml",
+            RELEASES,
+            "releases: {backend: {version: 1.0.0, artefacts: {1.0.0: {file: a, sha256: abc}}}}",
+        ),
+        "releases.backend.artefacts[\"1.0.0\"].sha256: found 'abc', "
         "expected a SHA-256 checksum: 64 hexadecimal digits in lower case",
     ),
     "version that was not built": (
@@ -268,7 +271,10 @@ def test_managed_services_need_no_hosts(tmp_path: Path) -> None:
 
 
 FILES = {
-    "tab": ("services:\n\tx: 1\n", "2: found YAML that does not parse (found character '\\t' that cannot start any token)"),
+    "tab": (
+        "services:\n\tx: 1\n",
+        "2: found YAML that does not parse (found character '\\t' that cannot start any token)",
+    ),
     "open bracket": ("services: {\n  a: 1\n", "YAML that does not parse"),
     "list at the top": ("- a\n- b\n", "1: found no mapping at the top, expected keys with values"),
     "key twice": ("domain: a.b\ndomain: c.d\n", "2: domain: found the key of line 1 again, expected each key once"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,8 @@ from mainstay.inventory import Name
 # Nobody holds the private half: whoever rolls out without an own key learns it from staging, not from an intruder.
 NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINwe0qH4h3X1ZW0CKzTX0RLc/zxAJUyBJLu/cbexpHcm replace-me"
 INVENTORY = ("system.yaml", "staging.yaml", "production.yaml", "releases.yaml", "staging.py", "production.py")
-_RESERVED = {"root", "admin", "debian", "postgres", "redis", "nobody", "daemon", "sshd", "www-data"}
+FIRST_PERSON = 1000  # Debian's accounts below this uid are the system's own
+SHARED_ACCOUNTS = {"debian", "admin", "ubuntu"}
 
 
 def write(name: str, folder: Path) -> list[Path]:
@@ -61,8 +63,9 @@ def _operator() -> tuple[str, str]:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = ""
-    if user in _RESERVED or not re.fullmatch(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", user):
-        user = "operator"
+    person = os.getuid() >= FIRST_PERSON and user not in SHARED_ACCOUNTS
+    if not person or not re.fullmatch(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", user):
+        user = "first-operator"
     for file in ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub"):
         path = Path("~/.ssh").expanduser() / file
         if path.is_file():

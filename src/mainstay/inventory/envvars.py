@@ -15,6 +15,10 @@ VariableType = Literal[
 EnvironmentName = Literal["staging", "production"]
 
 
+# Keys and variables whose values are not repeated in messages, and do not belong in these files.
+SENSITIVE = re.compile(r"(password|passwd|secret|token|_key|_key_id|credentials?|private)$", re.IGNORECASE)
+
+
 def _variable(value: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
         raise ValueError("the name of an environment variable, in capitals such as APP_ENV")

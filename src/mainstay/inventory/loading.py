@@ -115,8 +115,8 @@ def _assemble(draft: Draft, releases: Releases | None, system: str, lab: str | N
         draft.problems.append(draft.sources.problem(("system",), found, expected))
     environment = _environment(draft, common, sections, releases, lab)
     complete = not draft.validator.dropped
-    found = checks.run(environment, complete=complete)
-    draft.problems.extend(problem for problem in found if not draft.validator.already_told(problem))
+    clashes = checks.run(environment, complete=complete)
+    draft.problems.extend(problem for problem in clashes if not draft.validator.already_told(problem))
     return environment
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mainstay.errors import Problem
+from mainstay.inventory.envvars import SENSITIVE
 from mainstay.inventory.fields import is_per_env
 from mainstay.inventory.schema_walk import field_of, model_at
 from mainstay.inventory.sources import Sources
 from mainstay.inventory.yamlfile import KeyPath, dotted
 
-_SENSITIVE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|_KEY|PRIVATE|CREDENTIAL)", re.IGNORECASE)
 _LONGEST = 80
 
 _EXPECTED = {
@@ -51,7 +50,7 @@ def describe(value: Any, key: KeyPath = ()) -> str:
         return f"a list of {len(value)}" if value else "an empty list"
     if value is None:
         return "nothing"
-    if any(isinstance(part, str) and _SENSITIVE.search(part) for part in key[-2:]):
+    if any(isinstance(part, str) and SENSITIVE.search(part) for part in key[-2:]):
         return "a value that is not shown"
     return _scalar(value)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from mainstay.errors import Problem
 from mainstay.inventory.environment import Environment
-from mainstay.inventory.envvars import EnvVar
+from mainstay.inventory.envvars import SENSITIVE, EnvVar
 from mainstay.inventory.problems import describe
 from mainstay.inventory.rules import faults, number_of
 from mainstay.inventory.services import Service
@@ -16,7 +15,6 @@ from mainstay.inventory.variables import value_of
 from mainstay.inventory.yamlfile import KeyPath
 
 SOURCES = ("value", "secret", "address_of", "from_env_name")
-_SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|_KEY|CREDENTIALS?)$")
 
 
 def clashes(env: Environment) -> list[Problem]:
@@ -57,7 +55,7 @@ def _sources(env: Environment, service: Service, name: str, rule: EnvVar) -> Ite
     given = [source for source in SOURCES if getattr(rule, source) not in (None, False)]
     if len(given) > 1:
         yield env.problem(key_of(service, name), f"both {' and '.join(given)}", "one source of the value")
-    if rule.value is not None and _SECRET_NAME.search(name):
+    if rule.value is not None and SENSITIVE.search(name):
         found = "a value in plain text, which is not shown"
         yield env.problem(key_of(service, name, "value"), found, f"secret: {name}, and the value in the secret store")
 

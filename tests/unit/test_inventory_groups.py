@@ -1,0 +1,121 @@
+"""The inventory as pyinfra reads it, which account connects, and the lab's addresses over the inventory's."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pyinfra.api.exceptions import InventoryError as PyinfraInventoryError
+
+from mainstay.errors import UsageError
+from mainstay.inventory import load, loading
+from mainstay.inventory.groups import ENVIRONMENT, HOST, groups, groups_of, known_hosts
+from mainstay.inventory.operator import operator
+from tests.unit.inventories import SYSTEM, copied, loaded
+
+KEY = "ssh-ed25519 " + "A" * 60
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeHost:
+    address: str
+    port: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeOverlay:
+    name: str
+    key_path: Path
+    known_hosts: Path
+    hosts: dict[str, FakeHost]
+    unproven: list[str]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeOverlay:
+    (tmp_path / "key.pub").write_text(f"{KEY} lab\n")
+    places = {"production/eai-web-1": FakeHost("198.18.0.11", 2222)}
+    overlay = FakeOverlay("lab", tmp_path / "key", tmp_path / "known_hosts", places, ["gpu"])
+    monkeypatch.setattr(loading.stores, "overlay", lambda lab, system: overlay)
+    return overlay
+
+
+def test_groups_are_roles(tmp_path: Path) -> None:
+    env = loaded(copied(tmp_path))
+    found = groups_of(env, "alex")
+    assert {name: [host for host, _ in entries] for name, entries in found.items()} == {
+        "all": list(env.hosts),
+        "web": ["eai-web-1", "eai-web-2"],
+        "app": ["eai-app-1", "eai-app-2", "eai-app-3"],
+        "db": ["eai-db-1"],
+        "cache": ["eai-cache-1"],
+    }
+
+
+def test_data_of_a_host(tmp_path: Path) -> None:
+    env = loaded(copied(tmp_path))
+    (_, data), *_ = groups_of(env, "alex")["db"]
+    own = env.hosts["eai-db-1"]
+    assert (
+        data.items()
+        >= {
+            "ssh_hostname": "198.51.100.31",
+            "ssh_port": 22,
+            "ssh_user": "alex",
+            "ssh_strict_host_key_checking": "yes",
+            "_sudo": True,
+            ENVIRONMENT: env,
+            HOST: own,
+        }.items()
+    )
+
+
+def test_the_inventory_file_is_all_that_pyinfra_needs(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    assert [name for name, _ in groups(str(root / "inventories" / SYSTEM / "staging.py"))["app"]] == ["eai-stg-app-1"]
+
+
+def test_a_faulty_inventory_is_one_sentence_of_pyinfras(tmp_path: Path) -> None:
+    root = copied(tmp_path, ("system.yaml", "workers: 4 ", "workers: four "))
+    with pytest.raises(PyinfraInventoryError, match=r"services\.backend\.workers: found 'four'"):
+        groups(str(root / "inventories" / SYSTEM / "staging.py"))
+
+
+def test_the_lab_replaces_addresses_keys_and_known_hosts(tmp_path: Path, lab: FakeOverlay) -> None:
+    env = load(SYSTEM, "production", root=copied(tmp_path / "p"), lab="lab")
+    (_, data), *_ = groups_of(env, "alex")["web"]
+    assert (data["ssh_hostname"], data["ssh_port"], data["ssh_key"]) == ("198.18.0.11", 2222, str(lab.key_path))
+    assert known_hosts(env) == lab.known_hosts
+    assert env.operators["alex"].keys[-1] == f"{KEY} lab", "in the lab every operator has the lab's key too"
+    assert env.hosts["eai-web-2"].address == "198.51.100.12", "a host that the lab lacks keeps its own"
+
+
+def test_known_hosts_of_the_inventory_come_before_the_operators(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    assert known_hosts(loaded(root)) == Path("~/.ssh/known_hosts").expanduser()
+    own = root / "inventories" / SYSTEM / "known_hosts"
+    own.write_text("")
+    assert known_hosts(loaded(root)) == own
+
+
+TWO = "operators:                                      # decided: the runbook names nobody; put your own people here\n"
+
+
+def test_who_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAINSTAY_OPERATOR", raising=False)
+    monkeypatch.setattr("getpass.getuser", lambda: "somebody")
+    one = loaded(copied(tmp_path / "one"))
+    two = loaded(copied(tmp_path / "two", ("system.yaml", TWO, f"{TWO}  kim: {{keys: [{KEY}]}}\n")))
+    assert operator(one) == "alex"
+    with pytest.raises(
+        UsageError, match="'somebody' is not an operator of everydayai/production, set MAINSTAY_OPERATOR"
+    ):
+        operator(two)
+    monkeypatch.setattr("getpass.getuser", lambda: "kim")
+    assert operator(two) == "kim"
+    monkeypatch.setenv("MAINSTAY_OPERATOR", "alex")
+    assert operator(two) == "alex"
+    monkeypatch.setenv("MAINSTAY_OPERATOR", "nobody")
+    with pytest.raises(UsageError, match="MAINSTAY_OPERATOR: found 'nobody', expected an operator of"):
+        operator(two)
