@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -12,6 +12,7 @@ from mainstay.inventory import (
     Duration,
     Environment,
     Host,
+    Line,
     Listener,
     Name,
     Port,
@@ -28,6 +29,12 @@ def _server_name(value: str) -> str:
     name = value.replace("{domain}", "d.test").replace("{api_domain}", "a.test")
     if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", name):
         raise ValueError("a domain name; {domain} and {api_domain} stand for the environment's own")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if set(value) & set('"\\$'):
+        raise ValueError("a header's value without double quotes, backslashes and dollar signs")
     return value
 
 
@@ -50,6 +57,14 @@ class Hsts(StrictModel):
     max_age_s: int = per_env(31536000, ge=0, le=63072000)
     include_subdomains: bool = per_env(False)
     preload: bool = per_env(False)
+
+    @property
+    def value(self) -> str:
+        """The header's value."""
+        parts = [f"max-age={self.max_age_s}"]
+        parts += ["includeSubDomains"] if self.include_subdomains else []
+        parts += ["preload"] if self.preload else []
+        return "; ".join(parts)
 
 
 class RateLimit(StrictModel):
@@ -75,7 +90,11 @@ class Section(StrictModel):
     sites: dict[Name, Site] = Field(default_factory=dict)
     upstream_keepalive: int = per_env(32, ge=1, le=4096, description="idle connections kept to each upstream")
     client_max_body_size: ByteSize = Field("10M", validate_default=True, description="EV-15: one value for all")
-    proxy_timeout: Duration = Field("60s", validate_default=True)
+    proxy_timeout: Duration = Field("60s", validate_default=True, description="longest wait for a service's answer")
+    ipv6: bool = per_env(False, description="web hosts listen on IPv6 too")
+    frame_options: Literal["DENY", "SAMEORIGIN"] = "DENY"
+    content_security_policy: Annotated[Line, AfterValidator(_header_value)] | None = None
+    retry_after_s: int = Field(600, ge=1, le=86400, description="Retry-After in maintenance, in seconds (DF-73)")
     hsts: Hsts = Field(default_factory=Hsts)
     rate_limit: RateLimit = Field(default_factory=RateLimit)
     tls: Tls = Field(default_factory=Tls)
@@ -84,6 +103,11 @@ class Section(StrictModel):
 def section(env: Environment) -> Section:
     """The environment's own section."""
     return env.section("nginx", Section)
+
+
+def listen_address(host: Host) -> str:
+    """The host's private address, as `listen` and `server` take it."""
+    return f"[{host.address}]" if ":" in host.address else host.address
 
 
 def listeners(env: Environment, host: Host) -> list[Listener]:
@@ -107,6 +131,8 @@ def check(env: Environment) -> list[Problem]:
         key = ("nginx", "sites", name)
         if site.static is None and not site.proxy:
             problems.append(env.problem(key, "neither static nor proxy", "a service that answers"))
+        if site.static is not None and "/" in site.proxy:
+            problems.append(env.problem((*key, "proxy", "/"), "a proxy for / beside static", "one that answers /"))
         if site.static is not None and _kind(env, site.static) != "static":
             problems.append(env.problem((*key, "static"), repr(site.static), "a service of kind static"))
         for path, service in site.proxy.items():

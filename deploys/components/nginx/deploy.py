@@ -1,0 +1,35 @@
+"""nginx on web hosts (TLS, sites) and on app hosts (their services' canonical ports)."""
+
+from __future__ import annotations
+
+from pyinfra.operations import files as stock
+
+from deploys.components.nginx.files import ACME_ROOT, REPLACED, certificate_folder, files, site_names
+from deploys.components.nginx.model import section
+from deploys.operations import certificates, packages, units
+from deploys.operations.files import KIT, installed
+from mainstay import context
+from mainstay.files import FileSet
+
+
+def apply() -> None:
+    """Package, certificate, then every file as one set that nginx itself accepts."""
+    environment, member = context.current()
+    packages.present(["nginx", "openssl", "procps"], name="nginx and openssl")
+    if "web" in member.roles:
+        stock.directory(name="Folder for ACME challenges", path=ACME_ROOT, user="root", group="root", mode="755")
+        if section(environment).tls.self_signed:
+            certificates.self_signed(
+                folder=certificate_folder(environment), names=site_names(environment), name="Certificate of the sites"
+            )
+    installed(
+        FileSet(
+            files(environment, member),
+            remove=REPLACED,
+            check="nginx -t -q",
+            activate=f"{KIT}/nginx-reload",
+            units=["nginx.service"],
+        ),
+        name="nginx configuration",
+    )
+    units.running(["nginx.service"], name="nginx runs")

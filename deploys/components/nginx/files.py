@@ -1,0 +1,144 @@
+"""nginx's files: what every host with nginx has, and the sites of web hosts."""
+
+from __future__ import annotations
+
+from deploys.components.nginx.model import Section, Site, listen_address, section
+from deploys.components.release.files import base_of
+from mainstay.files import ManagedFile
+from mainstay.inventory import Environment, Host
+from mainstay.render import render
+
+ACME_ROOT = "/var/www/acme"
+MAINTENANCE_FLAG = "/etc/nginx/maintenance.on"
+PAGES = "/usr/local/share/mainstay/pages"
+REPLACED = ["/etc/nginx/sites-enabled/default"]
+
+_MESSAGES = {
+    "maintenance": ("Back soon", "We are working on this service. Please come back in a few minutes."),
+    "unavailable": ("Not available", "Something is wrong on our side. Please try again in a moment."),
+}
+
+
+def certificate_folder(environment: Environment) -> str:
+    """Where the certificate of the environment's sites is: `fullchain.pem` and `privkey.pem`, behind a link `live`."""
+    return f"/etc/ssl/{environment.system}"
+
+
+def site_names(environment: Environment) -> list[str]:
+    """Every server name, the domain first, each once."""
+    sites = section(environment).sites.values()
+    return list(dict.fromkeys([environment.domain, *(name for site in sites for name in site.names(environment))]))
+
+
+def security_headers(nginx: Section) -> dict[str, str]:
+    """The headers of every answer (NX-04)."""
+    headers = {
+        "Strict-Transport-Security": nginx.hsts.value,
+        "X-Frame-Options": nginx.frame_options,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+    }
+    if nginx.content_security_policy:
+        headers["Content-Security-Policy"] = nginx.content_security_policy
+    return headers
+
+
+def files(environment: Environment, member: Host) -> list[ManagedFile]:
+    """All of them count as one: `nginx -t` reads them together."""
+    nginx = section(environment)
+    headers = security_headers(nginx)
+    web = "web" in member.roles
+    drains = [service.drain_s for service in environment.services.values() if service.port is not None]
+    texts = {
+        "/etc/nginx/nginx.conf": render(
+            "nginx/nginx.conf.j2", nginx=nginx, cores=member.cores, web=web, shutdown_s=max(drains, default=30) + 5
+        ),
+        "/etc/nginx/conf.d/00-status.conf": render("nginx/status.conf.j2", port=nginx.status_port),
+        "/etc/nginx/snippets/proxy.conf": render(
+            "nginx/proxy.conf.j2", headers=headers, timeout_s=f"{nginx.proxy_timeout:g}"
+        ),
+        "/etc/nginx/snippets/security-headers.conf": render("nginx/security-headers.conf.j2", headers=headers),
+    }
+    if web:
+        texts |= _web(environment, member, nginx) | _pages()
+    return [ManagedFile(path, text) for path, text in texts.items()]
+
+
+def _web(environment: Environment, member: Host, nginx: Section) -> dict[str, str]:
+    live = f"{certificate_folder(environment)}/live"
+    upstreams = _upstreams(environment, member, nginx)
+    texts = {
+        "/etc/nginx/snippets/tls.conf": render(
+            "nginx/tls.conf.j2", certificate=f"{live}/fullchain.pem", key=f"{live}/privkey.pem"
+        ),
+        "/etc/nginx/conf.d/10-default.conf": render("nginx/default.conf.j2", nginx=nginx, acme_root=ACME_ROOT),
+        "/etc/nginx/conf.d/20-upstreams.conf": render(
+            "nginx/upstreams.conf.j2", upstreams=upstreams, keepalive=nginx.upstream_keepalive
+        ),
+    }
+    for name, site in nginx.sites.items():
+        path = f"/etc/nginx/conf.d/50-{environment.system}-{name}.conf"
+        texts[path] = _site(environment, member, nginx, site)
+    return texts
+
+
+def _site(environment: Environment, member: Host, nginx: Section, site: Site) -> str:
+    return render(
+        "nginx/site.conf.j2",
+        nginx=nginx,
+        names=site.names(environment),
+        https_suffix="" if nginx.https_port == 443 else f":{nginx.https_port}",
+        # nginx 1.25 took `http2` from `listen` and made a directive of it; Debian 12 has 1.22, Debian 13 1.26.
+        http2_on_listen=" http2" if member.debian == 12 else "",
+        acme_root=ACME_ROOT,
+        maintenance_flag=MAINTENANCE_FLAG,
+        pages=PAGES,
+        page_type="html" if site.static else "json",
+        proxies=_proxies(environment, site),
+        static=base_of(environment, environment.services[site.static]) if site.static else "",
+        peers=_peers_name(environment) if site.static and _peers(environment, member) else "",
+        headers=security_headers(nginx),
+    )
+
+
+def _proxies(environment: Environment, site: Site) -> dict[str, str]:
+    """Location to upstream. A prefix such as /api is itself and what is below it, and not /apiary."""
+    locations = {}
+    for path, service in site.proxy.items():
+        upstream = f"{environment.system}-{service}"
+        stem = path.rstrip("/")
+        if stem:
+            locations[f"= {stem}"] = upstream
+        locations[f"{stem}/"] = upstream
+    return locations
+
+
+def _upstreams(environment: Environment, member: Host, nginx: Section) -> dict[str, dict[str, list[str]]]:
+    """Every proxied service on its canonical port, and the other web hosts, from which missing assets come."""
+    names = {name for site in nginx.sites.values() for name in site.proxy.values()}
+    found = {}
+    for name in sorted(names):
+        service = environment.services[name]
+        hosts = environment.hosts_of(service.role)
+        found[f"{environment.system}-{name}"] = {"servers": [f"{listen_address(h)}:{service.port}" for h in hosts]}
+    peers = _peers(environment, member)
+    if peers and any(site.static for site in nginx.sites.values()):
+        servers = [f"{listen_address(host)}:{nginx.https_port}" for host in peers]
+        found[_peers_name(environment)] = {"servers": servers}
+    return found
+
+
+def _peers(environment: Environment, member: Host) -> list[Host]:
+    return [host for host in environment.hosts_of("web") if host.name != member.name]
+
+
+def _peers_name(environment: Environment) -> str:
+    return f"{environment.system}-web-peers"
+
+
+def _pages() -> dict[str, str]:
+    texts = {}
+    for name, (title, text) in _MESSAGES.items():
+        texts[f"{PAGES}/{name}.html"] = render("nginx/page.html.j2", title=title, text=text)
+        texts[f"{PAGES}/{name}.json"] = f'{{"detail": "{name}"}}\n'
+    return texts

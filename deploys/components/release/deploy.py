@@ -1,0 +1,29 @@
+"""Puts the pinned releases of a host's services on it, ready to start; nothing serves them before they are proven."""
+
+from __future__ import annotations
+
+from deploys.components.release.files import base_of
+from deploys.operations import packages, releases
+from mainstay import context
+
+# What a release of this kind needs on the host; `go` and `static` bring all that they need.
+PACKAGES = {"python": ["python3", "python3-venv"], "node": ["nodejs"]}
+
+
+def apply() -> None:
+    """Every service of the host that has a release pinned."""
+    environment, member = context.current()
+    for service in environment.services_on(member):
+        pin = environment.releases.get(service.name)
+        if pin is None:
+            continue
+        if service.kind in PACKAGES:
+            packages.present(PACKAGES[service.kind], name=f"What {service.name} runs on")
+        releases.installed(
+            base=base_of(environment, service),
+            pinned=releases.Pinned(
+                service.name, pin.version, environment.root / "artefacts" / pin.artefact.file, pin.artefact.sha256
+            ),
+            keep=service.keep_releases,
+            name=f"Release {service.name} {pin.version}",
+        )

@@ -1,0 +1,26 @@
+"""Brings the services of a host to their pinned releases."""
+
+from __future__ import annotations
+
+from pyinfra.operations import server
+
+from deploys.components.service.files import deployment, running_on
+from deploys.operations import packages, slots
+from mainstay import context
+
+
+def apply() -> None:
+    """Each service with processes: its user, then the release over the other slot where anything differs."""
+    environment, member = context.current()
+    for service in running_on(environment, member):
+        wanted = deployment(environment, member, service)
+        packages.present(["procps", "python3"], name=f"What starts and proves {service.name}")
+        server.user(  # noqa: S604  the user's login shell, nothing runs in one
+            name=f"User {wanted.user}",
+            user=wanted.user,
+            system=True,
+            shell="/usr/sbin/nologin",
+            home="/nonexistent",
+            create_home=False,
+        )
+        slots.deployed(wanted, name=f"{service.name} {wanted.version}")

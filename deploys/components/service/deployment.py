@@ -1,0 +1,134 @@
+"""One service as it should run on one host: a value from which files, digests and the switch's input are made."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mainstay.files import FileSet, ManagedFile
+
+Resolve = Callable[[str], str]
+RELOAD = "/usr/local/lib/mainstay/nginx-reload"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a service should run on a host.
+
+    `env` holds secrets as placeholders. `nginx` is the text of nginx's file for each slot, `ports` their instances,
+    `port` the canonical one. `health` are the checks as `templates/hostkit/probe` reads them, asked with `host_header`.
+    `ready_s` is how long a new instance may take until it answers, `drain_s` how long old requests may take, in seconds.
+    """
+
+    service: str
+    version: str
+    base: str
+    unit: str
+    user: str
+    env_path: str
+    nginx_path: str
+    env: Mapping[str, str]
+    unit_text: str
+    nginx: Mapping[str, str]
+    ports: Mapping[str, Sequence[int]]
+    port: int
+    host_header: str
+    health: Sequence[Mapping[str, Any]]
+    ready_s: int
+    drain_s: int
+
+    @property
+    def unit_path(self) -> str:
+        """The template unit's file."""
+        return f"/etc/systemd/system/{self.unit}@.service"
+
+    def name_of(self, port: int) -> str:
+        """The unit of one instance."""
+        return f"{self.unit}@{port}.service"
+
+    def parts(self, resolve: Resolve) -> dict[str, str]:
+        """What makes one deployment differ from another; whatever differs takes the way over the other slot."""
+        return {
+            "version": self.version,
+            "environment": _digest(env_text(self.env, resolve)),
+            "unit": _digest(self.unit_text),
+            "instances": str(len(self.ports["blue"])),
+        }
+
+    def slot_text(self, slot: str, resolve: Resolve) -> str:
+        """The slot's own file: what is in it, and how it proves itself. Only root reads it, for it holds digests."""
+        held = {
+            "service": self.service,
+            "slot": slot,
+            "version": self.version,
+            "parts": self.parts(resolve),
+            "ports": list(self.ports[slot]),
+            "host_header": self.host_header,
+            "health": [dict(check) for check in self.health],
+        }
+        return json.dumps(held, sort_keys=True) + "\n"
+
+    def settled(self, slot: str, resolve: Resolve) -> FileSet:
+        """The files that may change without a new process: nginx's own, and the slot's."""
+        return FileSet(
+            [
+                ManagedFile(self.nginx_path, self.nginx[slot], mode=0o600),
+                ManagedFile(f"{self.base}/slots/{slot}.json", self.slot_text(slot, resolve), mode=0o600),
+            ],
+            check="nginx -t -q",
+            activate=RELOAD,
+        )
+
+    def archive(self, slot: str, resolve: Resolve) -> bytes:
+        """The tar that `switch` reads on the host, secrets in place; it goes by stdin."""
+        spec = {
+            "service": self.service,
+            "version": self.version,
+            "slot": slot,
+            "base": self.base,
+            "unit": self.unit,
+            "unit_file": self.unit_path,
+            "user": self.user,
+            "env": self.env_path,
+            "nginx": self.nginx_path,
+            "ports": " ".join(str(port) for port in self.ports[slot]),
+            "port": str(self.port),
+            "ready_s": str(self.ready_s),
+            "drain_s": str(self.drain_s),
+        }
+        members = {
+            "spec": "".join(f"{key}={value}\n" for key, value in spec.items()),
+            "env": env_text(self.env, resolve),
+            "unit": self.unit_text,
+            "nginx": self.nginx[slot],
+            "slot.json": self.slot_text(slot, resolve),
+            "end": "",
+        }
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, text in members.items():
+                data = text.encode()
+                info = tarfile.TarInfo(name)
+                info.size, info.mode = len(data), 0o600
+                tar.addfile(info, io.BytesIO(data))
+        return buffer.getvalue()
+
+
+def env_text(values: Mapping[str, str], resolve: Resolve) -> str:
+    """The environment file: each value in double quotes, as systemd reads it, quoted after its secrets are in place."""
+    return "".join(f"{name}={_quoted(resolve(value))}\n" for name, value in values.items())
+
+
+def _quoted(value: str) -> str:
+    for special in ("\\", '"', "`", "$"):
+        value = value.replace(special, f"\\{special}")
+    return f'"{value}"'
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,93 @@
+"""Releases of one service on a host, and what the host could run."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+
+from pyinfra.api import FactBase
+from typing_extensions import override
+
+# What Debian's python3 is where none is installed yet, by VERSION_ID.
+_PYTHON_OF_DEBIAN = {"12": "3.11", "13": "3.13"}
+
+
+@dataclass
+class ReleaseState:
+    """Versions that stand complete below one folder, with their artefacts' SHA-256s, and what the links name."""
+
+    installed: dict[str, str] = field(default_factory=dict)
+    current: str = ""
+    previous: str = ""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Machine architecture (`x86_64`) and minor version of python3 (`3.11`), as far as the host tells."""
+
+    arch: str = ""
+    python: str = ""
+
+
+class Releases(FactBase[ReleaseState]):
+    """The releases below `base` (`/opt/<system>/<service>`)."""
+
+    @override
+    def command(self, base: str) -> str:  # type: ignore[override]
+        folder = shlex.quote(base)
+        return (
+            f'for m in {folder}/releases/*/.artefact; do [ -f "$m" ] || continue; v=${{m%/.artefact}}; '
+            "printf 'release\\t%s\\t%s\\n' \"${v##*/}\" \"$(head -c 64 \"$m\")\"; done; "
+            f'for l in current previous; do t=$(readlink {folder}/"$l") && '
+            "printf '%s\\t%s\\n' \"$l\" \"${t##*/}\"; done; true"
+        )
+
+    @staticmethod
+    @override
+    def default() -> ReleaseState:
+        return ReleaseState()
+
+    @override
+    def process(self, output: list[str]) -> ReleaseState:
+        return parse_releases(output)
+
+
+def parse_releases(lines: list[str]) -> ReleaseState:
+    """Reads `release VERSION SHA256`, `current VERSION` and `previous VERSION`, separated by tabs."""
+    state = ReleaseState()
+    for line in lines:
+        match line.split("\t"):
+            case ["release", version, sha256]:
+                state.installed[version] = sha256
+            case ["current", version]:
+                state.current = version
+            case ["previous", version]:
+                state.previous = version
+    return state
+
+
+class HostPlatform(FactBase[Platform]):
+    """What an artefact has to fit; where python3 is not installed yet, what this Debian would install."""
+
+    @override
+    def command(self) -> str:  # type: ignore[override]
+        return (
+            "printf 'arch\\t%s\\n' \"$(uname -m)\"; . /etc/os-release; printf 'debian\\t%s\\n' \"$VERSION_ID\"; "
+            "python3 -I -c 'import sys; print(\"python\\t%d.%d\" % sys.version_info[:2])' 2>/dev/null || true"
+        )
+
+    @staticmethod
+    @override
+    def default() -> Platform:
+        return Platform()
+
+    @override
+    def process(self, output: list[str]) -> Platform:
+        return parse_platform(output)
+
+
+def parse_platform(lines: list[str]) -> Platform:
+    """Reads `arch`, `debian` and, where there is one, `python`, each with its value after a tab."""
+    found = dict(line.split("\t", 1) for line in lines if "\t" in line)
+    python = found.get("python") or _PYTHON_OF_DEBIAN.get(found.get("debian", ""), "")
+    return Platform(found.get("arch", ""), python)
