@@ -245,7 +245,6 @@ def token(instance: Instance, release: Path, key: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.covers("HC-06", "SE-02")
 def test_dead_dependencies_harm_only_what_needs_them(start: Start, release: Path) -> None:
     instance = serving(start(JWT_SECRET_KEY_PREVIOUS="planted-previous-0123456789-0123456789"))
     assert instance.get("/health") == (200, {"status": "healthy"})
@@ -293,7 +292,6 @@ def test_workers_that_cannot_start_end_the_service(start: Start) -> None:
     assert "fatal: not set: PGHOST" in instance.log.read_text()
 
 
-@pytest.mark.covers("HC-16")
 def test_faulty_builds_fail_as_they_are_named(start: Start) -> None:
     sick = serving(start(fault="health"))
     assert sick.get("/health") == (500, {"status": "unhealthy"})

@@ -136,8 +136,8 @@ def rekey(target: Target) -> None:
 
 
 def _store(target: str) -> SecretStore:
-    from mainstay.inventory import ENVIRONMENTS  # noqa: PLC0415 - keeps `--help` fast
-    from mainstay.inventory.stores import secrets_file  # noqa: PLC0415
+    from mainstay.inventory import ENVIRONMENTS
+    from mainstay.inventory.stores import secrets_file
 
     system, _, env = target.partition("/")
     root = project.root()
@@ -148,15 +148,15 @@ def _store(target: str) -> SecretStore:
 
 
 def _needed(target: str) -> list[Needed]:
-    from mainstay.inventory import load  # noqa: PLC0415
-    from mainstay.secrets.needed import needed_secrets  # noqa: PLC0415
+    from mainstay.inventory import load
+    from mainstay.secrets.needed import needed_secrets
 
     return needed_secrets(load(*target.split("/", 1), check_secrets=False))
 
 
 def _report(target: str) -> SecretsReport:
-    from mainstay.inventory import load  # noqa: PLC0415
-    from mainstay.secrets.needed import needed_secrets  # noqa: PLC0415
+    from mainstay.inventory import load
+    from mainstay.secrets.needed import needed_secrets
 
     store = _store(target)
     env = load(*target.split("/", 1), check_secrets=False)

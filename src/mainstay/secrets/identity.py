@@ -90,7 +90,7 @@ def _load(path: Path, _changed: int) -> Identity:
 
 def _ssh_identity(path: Path, data: bytes) -> Identity:
     # Most identities are age's own; cryptography takes 50 ms to import.
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization
 
     key = _open_ssh_key(path, data)
     private = key.private_bytes(
@@ -105,8 +105,8 @@ def _ssh_identity(path: Path, data: bytes) -> Identity:
 
 
 def _open_ssh_key(path: Path, data: bytes) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
 
     openssh = b"BEGIN OPENSSH PRIVATE KEY" in data
     load: Any = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import builtins
-import fcntl
 import hashlib
-import os
 import re
-import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +12,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from mainstay.errors import SecretError
-from mainstay.secrets import document
+from mainstay.secrets import document, writing
 from mainstay.secrets.document import Document, Entry
 from mainstay.secrets.generator import Needed
 from mainstay.secrets.identity import create_identity, decrypt, encrypt, identity_path, load_identity
 from mainstay.secrets.masking import MIN_CHARS, remember
 from mainstay.secrets.placeholder import NAME, PLACEHOLDER, placeholder
 from mainstay.secrets.secret import Secret
-
-LOCK_WAIT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +90,7 @@ class SecretStore:
         for name, value in values.items():
             self._check(name, value)
         with self._writing() as current:
-            changes = {name: self._next(current, name, value) for name, value in values.items()}
-            self._save(current.with_entries(changes))
-        return {name: entry.version for name, entry in changes.items() if entry is not None}
+            return self._apply(current, values)
 
     def rekey(self) -> int:
         """Encrypts every value anew for the recipients that the file lists now; versions and dates stay.
@@ -121,17 +113,20 @@ class SecretStore:
     def generate(self, needed: Iterable[Needed]) -> Generated:
         """Makes every needed secret that is missing; what exists stays as it is, so a second call makes nothing.
 
+        Without a file and without an identity, the operator's age identity is made first.
+
         Raises:
             SecretError: as `set()`.
         """
-        missing = [need for need in needed if need.name not in self.entries()]
-        new_identity = None
-        if not self.recipients() and not identity_path().exists():
-            new_identity = identity_path()
-            create_identity(new_identity)
-        values = {need.name: need.generator.generate() for need in missing if need.generator is not None}
-        if values:
-            self.update(values)
+        with writing.held(self.path):
+            current = _read(self.path)
+            new_identity = None if current or identity_path().exists() else identity_path()
+            if new_identity:
+                create_identity(new_identity)
+            current = current or Document.new(load_identity(identity_path()).recipients)
+            missing = [need for need in needed if need.name not in current.entries]
+            values = {need.name: need.generator.generate() for need in missing if need.generator is not None}
+            self._apply(current, values)
         by_hand = [need.name for need in missing if need.generator is None]
         return Generated(sorted(values), sorted(by_hand), new_identity)
 
@@ -168,6 +163,12 @@ class SecretStore:
         if reason:
             raise SecretError(f"{self.path}: {name}: the value {reason}")
 
+    def _apply(self, current: Document, values: Mapping[str, str | None]) -> dict[str, int]:
+        changes = {name: self._next(current, name, value) for name, value in values.items()}
+        if changes:
+            self._save(current.with_entries(changes))
+        return {name: entry.version for name, entry in changes.items() if entry is not None}
+
     def _next(self, current: Document, name: str, value: str | None) -> Entry | None:
         if value is None:
             return None
@@ -180,11 +181,11 @@ class SecretStore:
     @contextmanager
     def _writing(self) -> Iterator[Document]:
         """The file as it is now, held against a second writer until the block ends."""
-        with _lock(self.path):
+        with writing.held(self.path):
             yield _read(self.path) or Document.new(load_identity(identity_path()).recipients)
 
     def _save(self, contents: Document) -> None:
-        _write_atomically(self.path, contents.text())
+        writing.replace(self.path, contents.text())
         self._contents = contents
 
 
@@ -215,47 +216,3 @@ def _read(path: Path) -> Document | None:
     except UnicodeDecodeError:
         raise SecretError(f"{path}: not a text file, restore the file from git or a backup") from None
     return document.parse(path, text)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds the folder of `path` against a second writer; locking the folder leaves no lock file behind."""
-    try:
-        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise SecretError(f"{path}: cannot write the secrets ({error.strerror})") from None
-    try:
-        _acquire(handle, path)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _acquire(handle: int, path: Path) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                message = f"{path}: another command has been writing secrets for {LOCK_WAIT_S:.0f} s, try again"
-                raise SecretError(message) from None
-            time.sleep(0.05)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Replaces the file in one step, mode 0600; a crash leaves either the old text or the new."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise SecretError(f"{path}: cannot write the secrets ({error.strerror})") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError as error:
-        raise SecretError(f"{path}: cannot write the secrets ({error.strerror})") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
