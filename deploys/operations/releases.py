@@ -65,7 +65,7 @@ def installed(base: str, pinned: Pinned, keep: int) -> Generator[StringCommand, 
         return
     name = context.current()[1].name
     if pinned.version in state.installed:
-        raise HostError(name, f"{pinned}: found one that was built from another artefact, expected versions not to change")
+        raise HostError(name, f"{pinned}: found it built from another artefact, expected a version never to change")
     fault = mismatch(pinned, describe(pinned.artefact, pinned.sha256), host.get_fact(HostPlatform))
     if fault:
         raise HostError(name, fault)

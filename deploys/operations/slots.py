@@ -32,7 +32,7 @@ def deployed(wanted: Deployment) -> Generator[Any, None, None]:
     state = host.get_fact(Slots, base=wanted.base, unit=wanted.unit, nginx=wanted.nginx_path)
     reasons = _reasons(wanted, state, resolve)
     if reasons:
-        slot = OTHER.get(state.active, "blue")
+        slot = _idle(wanted, state)
         _note_switch(wanted, state, slot, reasons)
         archive = base64.encodebytes(wanted.archive(slot, resolve)).decode()
         run = shlex.quote(context.run_id() or "-")
@@ -41,6 +41,14 @@ def deployed(wanted: Deployment) -> Generator[Any, None, None]:
     repairs = list(_repairs(wanted, state))
     yield from repairs
     yield from files.installed._inner(wanted.settled(state.active, resolve))
+
+
+def _idle(wanted: Deployment, state: SlotsState) -> str:
+    """The slot for what is new; where nginx's file does not tell which one serves, it is none that runs."""
+    if state.active:
+        return OTHER[state.active]
+    runs = {port for port, instance in state.instances.items() if instance.active}
+    return "green" if runs.intersection(wanted.ports["blue"]) else "blue"
 
 
 def _reasons(wanted: Deployment, state: SlotsState, resolve: Resolve) -> list[str]:

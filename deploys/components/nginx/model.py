@@ -124,6 +124,12 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
     return found if len(found) > 1 else []
 
 
+def uses(env: Environment) -> set[str]:
+    """The services that a site answers with."""
+    sites = section(env).sites.values()
+    return {site.static for site in sites if site.static} | {name for site in sites for name in site.proxy.values()}
+
+
 def check(env: Environment) -> list[Problem]:
     """Sites name services that exist and that can answer."""
     problems: list[Problem] = []

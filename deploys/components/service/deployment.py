@@ -22,7 +22,7 @@ class Deployment:
 
     `env` holds secrets as placeholders. `nginx` is the text of nginx's file for each slot, `ports` their instances,
     `port` the canonical one. `health` are the checks as `templates/hostkit/probe` reads them, asked with `host_header`.
-    `ready_s` is how long a new instance may take until it answers, `drain_s` how long old requests may take, in seconds.
+    In seconds, `ready_s` is how long a new instance may take until it answers, `drain_s` how long old requests may take.
     """
 
     service: str
@@ -57,7 +57,7 @@ class Deployment:
             "version": self.version,
             "environment": _digest(env_text(self.env, resolve)),
             "unit": _digest(self.unit_text),
-            "instances": str(len(self.ports["blue"])),
+            "instances": json.dumps({slot: list(ports) for slot, ports in sorted(self.ports.items())}),
         }
 
     def slot_text(self, slot: str, resolve: Resolve) -> str:

@@ -1,0 +1,116 @@
+"""The static site as a browser meets it: the pinned build, an index that is asked for anew, assets that stay."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from deploys.components.frontend.files import settings
+from deploys.components.frontend.model import Section, section
+from deploys.components.nginx import model as nginx
+from deploys.components.release.files import base_of
+from mainstay.inventory import Environment
+
+ON_WEB = pytest.mark.roles("web")
+ASSET = re.compile(r'["\'(](/assets/[^"\')?#]+)')
+
+
+@pytest.fixture(scope="module")
+def frontend(environment: Environment) -> Section:
+    """The section; a site without a pinned release is not published yet."""
+    return section(environment)
+
+
+@pytest.fixture(scope="module")
+def base(environment: Environment, frontend: Section) -> str:
+    """The folder of the site."""
+    return base_of(environment, environment.services[frontend.service])
+
+
+@pytest.fixture(scope="module")
+def ask(host: Any, environment: Environment, frontend: Section) -> Any:
+    """Asks this very host for a path of the site; gives status, headers in lower case, and body."""
+    sites = nginx.section(environment).sites.values()
+    name = next(site.names(environment)[0] for site in sites if site.static == frontend.service)
+    port = nginx.section(environment).https_port
+
+    def asked(path: str) -> tuple[int, dict[str, str], str]:
+        url = shlex.quote(f"https://{name}:{port}{path}")
+        said = host.run(f"curl -sSki --http1.1 --max-time 10 --resolve {name}:{port}:127.0.0.1 {url}")
+        assert said.rc == 0, f"{path}: {said.stderr.strip()}"
+        head, _, body = said.stdout.replace("\r\n", "\n").partition("\n\n")
+        first, *rest = head.splitlines()
+        headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in rest)}
+        return int(first.split()[1]), headers, body
+
+    return asked
+
+
+def deployed(environment: Environment, frontend: Section) -> bool:
+    return frontend.service in environment.releases
+
+
+@ON_WEB
+@pytest.mark.covers("FE-02", "FE-06", "RB-06")
+def test_serves_the_pinned_build(
+    host: Any, ask: Any, environment: Environment, frontend: Section, base: str
+) -> None:
+    if not deployed(environment, frontend):
+        return
+    version = environment.releases[frontend.service].version
+    build = json.loads(host.file(f"{base}/releases/{version}/dist/build.json").content_string)["build"]
+    status, _, body = ask("/")
+    assert status == 200, f"/ answers {status}"
+    assert build in body, f"/ does not name build {build} of {version}"
+
+
+@ON_WEB
+@pytest.mark.covers("FE-05")
+def test_index_names_this_environment_s_api(ask: Any, environment: Environment, frontend: Section) -> None:
+    if not deployed(environment, frontend):
+        return
+    _, _, body = ask("/")
+    for name, value in settings(environment, frontend).items():
+        assert f"%{name}%" not in body, f"%{name}% was not filled in"
+        assert value in body, f"{name}: {value} is not in the index"
+        if name.endswith("API_BASE_URL"):
+            parts = urlsplit(value)
+            assert (parts.scheme, parts.hostname) == ("https", environment.api_domain), f"{name} is {value}"
+
+
+@ON_WEB
+@pytest.mark.covers("NX-02", "DF-71")
+def test_index_is_asked_for_anew_and_assets_never(ask: Any, environment: Environment, frontend: Section) -> None:
+    if not deployed(environment, frontend):
+        return
+    for path in ("/", "/index.html", "/some/route/of/the/app"):
+        status, headers, body = ask(path)
+        assert (status, headers.get("cache-control")) == (200, "no-cache"), f"{path}: {headers.get('cache-control')}"
+    assets = ASSET.findall(body)
+    assert assets, "the index names no assets"
+    for path in assets:
+        status, headers, _ = ask(path)
+        assert status == 200, f"{path} answers {status}"
+        found = headers.get("cache-control", "none")
+        assert found == "public, max-age=31536000, immutable", f"{path}: Cache-Control is {found}"
+
+
+@ON_WEB
+@pytest.mark.covers("FE-03", "DF-60")
+def test_assets_of_the_release_before_are_still_served(host: Any, ask: Any, base: str) -> None:
+    before = host.run(f"cat {shlex.quote(base)}/previous/dist/index.html").stdout
+    for path in ASSET.findall(before):
+        status, _, _ = ask(path)
+        assert status == 200, f"{path} of the release before answers {status}"
+
+
+@ON_WEB
+def test_a_missing_asset_is_not_the_index(ask: Any) -> None:
+    status, headers, _ = ask("/assets/none.00000000.js")
+    assert status == 404, f"a missing asset answers {status}"
+    assert "immutable" not in headers.get("cache-control", ""), "a missing asset would be cached for a year"

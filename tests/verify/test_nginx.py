@@ -1,0 +1,205 @@
+"""nginx as clients and attackers meet it: listeners, TLS, headers on every answer, nothing public by accident."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deploys.components.nginx import files, model
+from facts.certificates import LiveCertificate, parse_certificate
+from mainstay.inventory import Environment, Host
+
+ON_HOSTS = pytest.mark.roles("web", "app", "ml")
+ON_WEB = pytest.mark.roles("web")
+EXPIRES_SOON = timedelta(days=14)
+
+Ask = Callable[..., tuple[int, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def nginx(environment: Environment) -> model.Section:
+    """The environment's section."""
+    return model.section(environment)
+
+
+@pytest.fixture(scope="module")
+def ask(host: Any, nginx: model.Section) -> Ask:
+    """Asks this very host for a path of one site; gives status and headers, their names in lower case."""
+
+    def asked(name: str, path: str, scheme: str = "https", options: str = "") -> tuple[int, dict[str, str]]:
+        port = nginx.https_port if scheme == "https" else nginx.http_port
+        url = shlex.quote(f"{scheme}://{name}:{port}{path}")
+        resolve = f"--resolve {name}:{port}:127.0.0.1"
+        said = host.run(f"curl -sSk -o /dev/null -D - --http1.1 --max-time 10 {resolve} {options} {url}")
+        assert said.rc == 0, f"{scheme}://{name}{path}: {said.stderr.strip()}"
+        first, *rest = said.stdout.replace("\r\n", "\n").strip().splitlines()
+        headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in rest if ":" in line)}
+        return int(first.split()[1]), headers
+
+    return asked
+
+
+@ON_HOSTS
+def test_runs_and_starts_at_boot(host: Any) -> None:
+    unit = host.service("nginx")
+    assert unit.is_running, "nginx is not active"
+    assert unit.is_enabled, "nginx does not start at boot"
+
+
+@ON_HOSTS
+def test_configuration_on_disk_is_valid(host: Any) -> None:
+    said = host.run("nginx -t -q")
+    assert said.rc == 0, said.stderr.strip().splitlines()[0]
+
+
+@ON_HOSTS
+def test_listens_on_exactly_the_declared_ports(host: Any, environment: Environment, member: Host) -> None:
+    lines = host.check_output("ss -Hltnp").splitlines()
+    found = {int(line.split()[3].rpartition(":")[2]) for line in lines if '"nginx"' in line}
+    expected = {one.port for one in model.listeners(environment, member)}
+    not_yet = {s.port for s in environment.services_on(member) if s.name not in environment.releases}
+    assert found == expected - not_yet, f"nginx listens on {sorted(found)}, expected {sorted(expected - not_yet)}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("HC-01")
+def test_status_is_on_loopback_only(host: Any, nginx: model.Section) -> None:
+    said = host.run(f"curl -sS --max-time 5 http://127.0.0.1:{nginx.status_port}/nginx_status")
+    assert "Active connections" in said.stdout, f"no status: {said.stderr.strip()}"
+    addresses = host.check_output(f"ss -Hltn 'sport = :{nginx.status_port}'").split()[3::6]
+    outside = [address for address in addresses if not address.startswith("127.")]
+    assert not outside, f"the status page listens on {', '.join(outside)}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DF-72", "NX-03", "DF-70")
+def test_configuration_in_use_keeps_connections_and_pushes_nothing(host: Any) -> None:
+    text = host.check_output("nginx -T 2>/dev/null")
+    assert "http2_push" not in text, "http2_push is set"
+    for block in re.findall(r"^upstream .*?^}", text, re.MULTILINE | re.DOTALL):
+        name = block.split()[1]
+        assert "keepalive " in block, f"upstream {name} keeps no connections"
+        assert "max_fails=" in block, f"upstream {name} has no max_fails"
+        if "least_conn;" in block:
+            assert block.index("least_conn;") < block.index("keepalive "), f"{name}: least_conn after keepalive"
+
+
+@ON_WEB
+@pytest.mark.covers("NX-01")
+def test_upstreams_name_every_host_of_the_service(host: Any, environment: Environment, nginx: model.Section) -> None:
+    text = host.check_output("nginx -T 2>/dev/null")
+    for name in {service for site in nginx.sites.values() for service in site.proxy.values()}:
+        service = environment.services[name]
+        block = re.search(rf"^upstream {environment.system}-{name} .*?^}}", text, re.MULTILINE | re.DOTALL)
+        assert block, f"no upstream for {name}"
+        found = set(re.findall(r"server (\S+)", block[0]))
+        expected = {f"{model.listen_address(one)}:{service.port}" for one in environment.hosts_of(service.role)}
+        assert found == expected, f"upstream for {name}: {sorted(found)}, expected {sorted(expected)}"
+
+
+@ON_WEB
+@pytest.mark.covers("DF-57")
+def test_reaches_every_app_host_itself(host: Any, environment: Environment, nginx: model.Section) -> None:
+    for name in {service for site in nginx.sites.values() for service in site.proxy.values()}:
+        service = environment.services[name]
+        if name not in environment.releases:
+            continue
+        for other in environment.hosts_of(service.role):
+            url = f"http://{model.listen_address(other)}:{service.port}{service.health[0].path}"
+            said = host.run(f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 5 {shlex.quote(url)}")
+            wanted = str(service.health[0].expect_status)
+            assert said.stdout == wanted, f"{url} answers {said.stdout}: {said.stderr.strip()}"
+
+
+@ON_WEB
+@pytest.mark.covers("HC-06")
+def test_services_answer_through_their_sites(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+    for site in nginx.sites.values():
+        name = site.proxy.get("/")
+        if name and name in environment.releases:
+            for check in environment.services[name].health:
+                status, _ = ask(site.names(environment)[0], check.path)
+                assert status == check.expect_status, f"{site.names(environment)[0]}{check.path} answers {status}"
+
+
+@ON_WEB
+@pytest.mark.covers("NX-04", "DF-71")
+def test_security_headers_on_every_kind_of_answer(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+    expected = {key.lower(): value for key, value in files.security_headers(nginx).items()}
+    for site in nginx.sites.values():
+        name = site.names(environment)[0]
+        paths = ["/", "/metrics", "/.mainstay/none", "/assets/none.js"]
+        paths += [f"{path.rstrip('/')}/none" for path in site.proxy]
+        for path in paths:
+            status, headers = ask(name, path)
+            found = {key: headers.get(key) for key in expected}
+            assert found == expected, f"{name}{path} ({status}) has {found}"
+
+
+@ON_WEB
+@pytest.mark.covers("HC-01")
+def test_metrics_are_not_public(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+    for site in nginx.sites.values():
+        for path in ("/metrics", "/metrics/", "/nginx_status"):
+            name = site.names(environment)[0]
+            status, headers = ask(name, path)
+            # To a page, what is no file is a route of its own, and the answer is the index.
+            page = site.static is not None and path == "/nginx_status" and "text/html" in headers["content-type"]
+            assert status in (403, 404) or page, f"{name}{path} answers {status}"
+
+
+@ON_WEB
+def test_says_nothing_of_its_version(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+    for site in nginx.sites.values():
+        _, headers = ask(site.names(environment)[0], "/")
+        assert headers.get("server", "nginx") == "nginx", f"Server is {headers['server']}"
+
+
+@ON_WEB
+@pytest.mark.covers("NX-05")
+def test_http_leads_to_https_except_for_challenges(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+    for site in nginx.sites.values():
+        name = site.names(environment)[0]
+        status, headers = ask(name, "/some/page", scheme="http")
+        assert status == 301, f"http://{name} answers {status}"
+        assert headers["location"].startswith(f"https://{name}"), f"http://{name} leads to {headers['location']}"
+        status, _ = ask(name, "/.well-known/acme-challenge/none", scheme="http")
+        assert status == 404, f"a challenge that is not there answers {status}"
+
+
+@ON_WEB
+def test_speaks_http_2(host: Any, environment: Environment, nginx: model.Section) -> None:
+    for site in nginx.sites.values():
+        name, port = site.names(environment)[0], nginx.https_port
+        url = f"--resolve {name}:{port}:127.0.0.1 https://{name}:{port}/"
+        said = host.check_output(f"curl -sSk --http2 -o /dev/null -w '%{{http_version}}' --max-time 10 {url}")
+        assert said == "2", f"{name} speaks HTTP/{said}"
+
+
+@ON_WEB
+def test_refuses_old_tls_and_unknown_names(host: Any, environment: Environment, nginx: model.Section) -> None:
+    port = nginx.https_port
+    for what, options in (
+        ("TLS 1.1", f"--tls-max 1.1 --resolve {environment.domain}:{port}:127.0.0.1 https://{environment.domain}:{port}/"),
+        ("a name that is not ours", f"--resolve unknown.invalid:{port}:127.0.0.1 https://unknown.invalid:{port}/"),
+    ):
+        said = host.run(f"curl -sSk -o /dev/null --max-time 5 {options}")
+        assert said.rc == 35, f"{what} is accepted (curl ends with {said.rc})"
+
+
+@ON_WEB
+def test_certificate_covers_the_sites_and_its_key_is_root_s(host: Any, environment: Environment) -> None:
+    folder = files.certificate_folder(environment)
+    found = parse_certificate(host.check_output(LiveCertificate().command(folder)).splitlines())
+    assert found, f"{folder}/live holds no certificate"
+    assert found.key_fits, "the key is not the certificate's own"
+    missing = set(files.site_names(environment)) - found.names
+    assert not missing, f"the certificate lacks {', '.join(sorted(missing))}"
+    assert found.not_after - datetime.now(UTC) > EXPIRES_SOON, f"the certificate ends on {found.not_after:%Y-%m-%d}"
+    key = host.file(f"{folder}/live/privkey.pem")
+    assert (key.user, f"{key.mode:o}") == ("root", "600"), f"the key is {key.user}'s, mode {key.mode:o}"

@@ -1,0 +1,78 @@
+"""Releases as they stand on the hosts: the pinned one complete and current, nothing in it that does not belong."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from deploys.components.release.files import base_of
+from facts.release import Releases, ReleaseState, parse_releases
+from mainstay.inventory import Environment, Host, Service
+
+ON_HOSTS = pytest.mark.roles("web", "app", "ml")
+PIP = "echo /usr/share/python-wheels/pip-*.whl"
+
+
+@pytest.fixture(scope="module")
+def released(environment: Environment, member: Host) -> list[Service]:
+    """The host's services that have a release pinned."""
+    return [service for service in environment.services_on(member) if service.name in environment.releases]
+
+
+@pytest.fixture(scope="module")
+def states(host: Any, environment: Environment, released: list[Service]) -> dict[str, ReleaseState]:
+    """What stands below each service's folder."""
+    found = {}
+    for service in released:
+        command = Releases().command(base_of(environment, service))
+        found[service.name] = parse_releases(host.check_output(command).splitlines())
+    return found
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-11", "DP-19", "DF-56")
+def test_pinned_release_is_current(environment: Environment, states: dict[str, ReleaseState]) -> None:
+    for name, state in states.items():
+        pin = environment.releases[name]
+        assert state.current == pin.version, f"{name}: current is {state.current or 'nothing'}, pinned is {pin.version}"
+        assert state.installed.get(pin.version) == pin.artefact.sha256, f"{name} {pin.version} is from another artefact"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DF-51")
+def test_release_before_is_there_to_return_to(states: dict[str, ReleaseState]) -> None:
+    for name, state in states.items():
+        gone = state.previous and state.previous not in state.installed
+        assert not gone, f"{name}: previous names {state.previous}, which is not on the host"
+
+
+@ON_HOSTS
+def test_old_releases_do_not_pile_up(released: list[Service], states: dict[str, ReleaseState]) -> None:
+    for service in released:
+        found = len(states[service.name].installed)
+        # The current one, the one before and the one that was just replaced may be older than the newest ones.
+        assert found <= service.keep_releases + 2, f"{service.name}: {found} releases, {service.keep_releases} are kept"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-33", "DF-59")
+def test_virtual_environment_is_whole(host: Any, environment: Environment, released: list[Service]) -> None:
+    for service in released:
+        if service.kind == "python":
+            python = f"{base_of(environment, service)}/current/venv/bin/python"
+            done = host.run(f"PYTHONPATH=$({PIP}) {shlex.quote(python)} -m pip check --disable-pip-version-check")
+            assert done.rc == 0, f"{service.name}: pip check says {(done.stdout or done.stderr).strip()}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-34", "DF-59")
+def test_releases_hold_no_settings_and_are_root_s(host: Any, environment: Environment, released: list[Service]) -> None:
+    for service in released:
+        folder = shlex.quote(f"{base_of(environment, service)}/releases")
+        settings = r"\( -name .env -o -name '.env.*' ! -name .env.example -o -name '*.log' -o -name .git \)"
+        writable = r"\( ! -user root -o ! -type l -perm /022 \)"
+        for what, test in (("holds", settings), ("can be changed by others than root:", writable)):
+            found = host.check_output(f"find {folder} {test} -print -quit")
+            assert not found, f"{service.name} {what} {found}"

@@ -1,0 +1,194 @@
+"""Services as they run: each instance by itself, then through nginx, with the declared ports, settings and rights."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from deploys.components.service.deployment import Deployment
+from deploys.components.service.files import deployment, running_on
+from facts.service import Slots, parse_slots
+from facts.units import UnitState, UnitStates, parse_units
+from mainstay.inventory import Environment, Host
+
+ON_HOSTS = pytest.mark.roles("app", "ml")
+MAX_EXPOSURE = 3.0
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A service on this host, and the slot that nginx sends requests to."""
+
+    wanted: Deployment
+    slot: str
+
+    @property
+    def ports(self) -> list[int]:
+        """The instances' ports."""
+        return list(self.wanted.ports[self.slot])
+
+    @property
+    def units(self) -> list[str]:
+        """The instances' units."""
+        return [self.wanted.name_of(port) for port in self.ports]
+
+
+@pytest.fixture(scope="module")
+def serving(host: Any, environment: Environment, member: Host) -> list[Serving]:
+    """Every service with processes that is deployed here."""
+    found = []
+    for service in running_on(environment, member):
+        wanted = deployment(environment, member, service)
+        command = Slots().command(wanted.base, wanted.unit, wanted.nginx_path)
+        state = parse_slots(host.check_output(command).splitlines())
+        assert state.active, f"{service.name}: {wanted.nginx_path} names no slot"
+        found.append(Serving(wanted, state.active))
+    return found
+
+
+@pytest.fixture(scope="module")
+def units(host: Any, serving: list[Serving]) -> dict[str, UnitState]:
+    """Every instance that ought to run, as systemd has it."""
+    names = [unit for one in serving for unit in one.units]
+    return parse_units(host.check_output(UnitStates().command(names)).splitlines()) if names else {}
+
+
+@pytest.fixture(scope="module")
+def listening(host: Any) -> dict[int, set[str]]:
+    """Local addresses of all TCP listeners, by port."""
+    found: dict[int, set[str]] = {}
+    for line in host.check_output("ss -Hltn").splitlines():
+        address, _, port = line.split()[3].rpartition(":")
+        found.setdefault(int(port), set()).add(address.strip("[]"))
+    return found
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-36")
+def test_instances_run_and_start_at_boot(serving: list[Serving], units: dict[str, UnitState]) -> None:
+    for name in (unit for one in serving for unit in one.units):
+        state = units.get(name)
+        assert state is not None, f"{name}: systemd does not know it"
+        assert (state.active, state.sub) == ("active", "running"), f"{name} is {state.active} ({state.sub})"
+        assert state.enabled == "enabled", f"{name} does not start at boot"
+
+
+@ON_HOSTS
+def test_instances_do_not_restart(units: dict[str, UnitState]) -> None:
+    for name, state in units.items():
+        assert state.restarts == 0, f"{name} was restarted {state.restarts} times by systemd"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-35", "DF-58", "DF-90")
+def test_listens_on_exactly_the_declared_ports(
+    serving: list[Serving], listening: dict[int, set[str]], member: Host
+) -> None:
+    for one in serving:
+        expected = {port: {"127.0.0.1"} for port in one.ports}
+        expected[one.wanted.port] = {"127.0.0.1", member.address}
+        idle = [port for slot in ("blue", "green") if slot != one.slot for port in one.wanted.ports[slot]]
+        for port in [*expected, *idle]:
+            found = listening.get(port, set())
+            wanted = expected.get(port, set())
+            assert found == wanted, f"port {port}: listens on {sorted(found) or 'nothing'}, expected {sorted(wanted)}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("HC-01", "HC-06", "DF-57")
+def test_each_instance_is_healthy(host: Any, serving: list[Serving]) -> None:
+    for one in serving:
+        for port in one.ports:
+            assert_healthy(host, one.wanted, port)
+
+
+@ON_HOSTS
+@pytest.mark.covers("HC-06")
+def test_healthy_through_nginx_on_the_canonical_port(host: Any, serving: list[Serving]) -> None:
+    for one in serving:
+        assert_healthy(host, one.wanted, one.wanted.port)
+
+
+def assert_healthy(host: Any, wanted: Deployment, port: int) -> None:
+    """Every health check of the service on one port, answers compared as JSON (CX-24)."""
+    for check in wanted.health:
+        url = shlex.quote(f"http://127.0.0.1:{port}{check['path']}")
+        limit = f"--max-time {check['timeout_s']:g} -H {shlex.quote('Host: ' + wanted.host_header)}"
+        said = host.run(f"curl -sS {limit} -w '\\n%{{http_code}}' {url}")
+        body, _, status = said.stdout.rpartition("\n")
+        assert status == str(check["expect_status"]), f"{url} answers {status or 'nothing'}: {said.stderr.strip()}"
+        if check["expect_json"]:
+            found = json.loads(body)
+            wrong = {key: found.get(key) for key, value in check["expect_json"].items() if found.get(key) != value}
+            assert not wrong, f"{url} says {wrong}, expected {check['expect_json']}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("RB-07", "DF-59")
+def test_processes_run_the_pinned_release(host: Any, serving: list[Serving], units: dict[str, UnitState]) -> None:
+    for one in serving:
+        for name in one.units:
+            found = host.check_output(f"readlink /proc/{units[name].main_pid}/cwd")
+            expected = f"{one.wanted.base}/releases/{one.wanted.version}/app"
+            assert found == expected, f"{name} runs in {found}, expected {expected}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("EV-07", "DP-37")
+def test_processes_have_the_declared_environment(
+    host: Any, serving: list[Serving], units: dict[str, UnitState], environment: Environment
+) -> None:
+    for one in serving:
+        plain = {k: v for k, v in one.wanted.env.items() if not environment.secrets.placeholders(v)}
+        for name in one.units:
+            said = host.check_output(f"tr '\\0' '\\n' < /proc/{units[name].main_pid}/environ")
+            found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+            wrong = sorted(key for key, value in plain.items() if found.get(key) != value)
+            assert not wrong, f"{name}: {', '.join(wrong)} differ from the inventory"
+            missing = sorted(one.wanted.env.keys() - found.keys())
+            assert not missing, f"{name}: {', '.join(missing)} are not set"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DF-58")
+def test_processes_are_the_service_s_own_user_s(
+    host: Any, serving: list[Serving], units: dict[str, UnitState]
+) -> None:
+    for one in serving:
+        for name in one.units:
+            found = host.check_output(f"stat -c %U /proc/{units[name].main_pid}")
+            assert found == one.wanted.user, f"{name} runs as {found}, expected {one.wanted.user}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-37")
+def test_environment_file_is_for_root_and_the_service_only(host: Any, serving: list[Serving]) -> None:
+    for one in serving:
+        file = host.file(one.wanted.env_path)
+        assert file.exists, f"{one.wanted.env_path} is missing"
+        found = f"{file.user}:{file.group} {file.mode:o}"
+        assert found == f"root:{one.wanted.user} 640", f"{one.wanted.env_path} is {found}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DF-58")
+def test_units_are_confined(host: Any, serving: list[Serving]) -> None:
+    for one in serving:
+        said = host.run(f"systemd-analyze security --no-pager {shlex.quote(one.units[0])}").stdout
+        exposure = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+        assert exposure, f"{one.units[0]}: systemd-analyze measures nothing"
+        assert float(exposure[1]) <= MAX_EXPOSURE, f"{one.units[0]}: exposure is {exposure[1]}, at most {MAX_EXPOSURE}"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DP-35")
+def test_units_are_what_systemd_accepts(host: Any, serving: list[Serving]) -> None:
+    for one in serving:
+        said = host.run(f"systemd-analyze verify --man=no {shlex.quote(one.units[0])} 2>&1").stdout
+        own = [line for line in said.splitlines() if one.wanted.unit in line]
+        assert not own, own[0]
