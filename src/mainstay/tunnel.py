@@ -1,0 +1,55 @@
+"""A tunnel through a host: what connects here reaches a server as if it came from there."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mainstay import ssh
+from mainstay.errors import HostError
+from mainstay.inventory import Environment, Host
+
+READY_S = 15.0
+
+
+@contextmanager
+def forwarded(environment: Environment, via: Host, address: str, port: int) -> Iterator[Path]:
+    """A folder with the socket `.s.PGSQL.<port>`, whose connections leave from `via` to `address:port`.
+
+    The name is the one that libpq looks for in a folder given as host; other clients open the socket by its path. Only
+    the calling user can: the folder is private, and no port of this machine is opened.
+
+    Raises:
+        HostError: no connection to `via`, or it does not forward.
+    """
+    with tempfile.TemporaryDirectory(prefix="mainstay-tunnel-") as folder:
+        socket = Path(folder) / f".s.PGSQL.{port}"
+        target = f"[{address}]" if ":" in address else address
+        options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{socket}:{target}:{port}"]
+        command = ssh.command_line(environment, via)
+        process = subprocess.Popen(
+            [*command[:1], *options, *command[1:]], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            _await(process, socket, via.name)
+            yield Path(folder)
+        finally:
+            process.terminate()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
+
+
+def _await(process: subprocess.Popen[str], socket: Path, name: str) -> None:
+    deadline = time.monotonic() + READY_S
+    while not socket.exists():
+        if process.poll() is not None:
+            lines = (process.stderr.read() if process.stderr else "").strip().splitlines()
+            raise HostError(name, f"no tunnel: {lines[-1] if lines else f'ssh ended with {process.returncode}'}")
+        if time.monotonic() > deadline:
+            raise HostError(name, f"no tunnel within {READY_S:g} s")
+        time.sleep(0.02)

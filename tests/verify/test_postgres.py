@@ -1,0 +1,229 @@
+"""PostgreSQL as its users meet it: settings in effect, roles that may do what they need, nobody else let in."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import psycopg
+import pytest
+
+from deploys.components.postgres import access, files, grants
+from deploys.components.postgres.model import OWNED_SETTINGS, Section, client_roles, section
+from deploys.operations.postgres_settings import differing
+from facts.postgres import SettingState
+from mainstay.inventory import Environment, Host
+from mainstay.tunnel import forwarded
+
+ON_HOST = pytest.mark.roles("db")
+
+
+@pytest.fixture(scope="module")
+def postgres(environment: Environment) -> Section:
+    return section(environment)
+
+
+@pytest.fixture(scope="module")
+def sql(host: Any, postgres: Section) -> Any:
+    """Rows of a query as the superuser, each as a list."""
+
+    def rows(query: str, database: str = "postgres") -> Any:
+        wrapped = f"SELECT coalesce(json_agg(row), '[]') FROM ({query}) AS row"
+        command = f"runuser -u postgres -- psql -XAtqw -p {postgres.port} -d {database} -c {shlex.quote(wrapped)}"
+        done = host.run(f"cd / && {command}")
+        assert done.rc == 0, f"PostgreSQL does not answer: {done.stderr.strip()}"
+        return [list(row.values()) for row in json.loads(done.stdout)]
+
+    return rows
+
+
+@ON_HOST
+@pytest.mark.covers("HC-04")
+def test_the_cluster_itself_runs_and_starts_at_boot(host: Any, postgres: Section) -> None:
+    unit = host.service(postgres.unit)
+    assert unit.is_running, f"{postgres.unit} is not active"
+    assert unit.is_enabled, f"{postgres.unit} does not start at boot"
+    ready = host.run(f"pg_isready -q -h 127.0.0.1 -p {postgres.port}")
+    assert ready.rc == 0, f"no answer on port {postgres.port}: pg_isready ends with {ready.rc}"
+
+
+@ON_HOST
+@pytest.mark.covers("PT-01", "PT-02", "PT-03", "PT-04", "PT-05", "PT-06", "PT-07", "PT-09")
+def test_settings_are_in_effect(sql: Any, environment: Environment, member: Host) -> None:
+    wanted = files.in_effect(environment, member)
+    names = ", ".join(f"'{name}'" for name in wanted)
+    columns = "name, setting, unit, vartype, context, source, pending_restart"
+    rows = sql(f"SELECT {columns} FROM pg_settings WHERE lower(name) IN ({names})")
+    found = {name.lower(): SettingState(*rest) for name, *rest in rows}
+    assert not wanted.keys() - found.keys(), f"unknown to the server: {sorted(wanted.keys() - found.keys())}"
+    others = [f"{change.name} is {change.found}, not {change.wanted}" for change in differing(wanted, found)]
+    assert not others, "; ".join(others)
+
+
+@ON_HOST
+@pytest.mark.covers("PT-08", "DF-12")
+def test_nothing_waits_for_a_restart(sql: Any) -> None:
+    waiting = [name for (name,) in sql("SELECT name FROM pg_settings WHERE pending_restart")]
+    assert not waiting, f"waiting for a restart: {', '.join(waiting)}"
+
+
+@ON_HOST
+@pytest.mark.covers("PT-08", "TP-09", "DF-12")
+def test_alter_system_overrides_nothing(sql: Any, environment: Environment, member: Host) -> None:
+    rows = sql("SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'")
+    managed = {*files.in_effect(environment, member), *OWNED_SETTINGS}
+    altered = [name for (name,) in rows if name in managed]
+    assert not altered, f"set by ALTER SYSTEM: {', '.join(altered)}"
+
+
+@ON_HOST
+@pytest.mark.covers("TP-10")
+def test_access_rules_are_loaded_without_errors(sql: Any, environment: Environment, postgres: Section) -> None:
+    wrong = sql("SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL")
+    assert not wrong, f"pg_hba.conf line {wrong[0][0]}: {wrong[0][1]}" if wrong else ""
+    (count,) = sql("SELECT count(*) FROM pg_hba_file_rules")[0]
+    assert count == len(access.rules(environment, postgres)), f"{count} rules in pg_hba.conf, not the inventory's"
+
+
+@ON_HOST
+def test_data_has_checksums(sql: Any) -> None:
+    (value,) = sql("SELECT current_setting('data_checksums')")[0]
+    assert value == "on", f"data_checksums is {value}"
+
+
+@ON_HOST
+def test_listens_on_loopback_and_the_private_address_only(host: Any, member: Host, postgres: Section) -> None:
+    lines = host.check_output(f"ss -Hltn 'sport = :{postgres.port}'").splitlines()
+    found = {line.split()[3].rpartition(":")[0].strip("[]") for line in lines}
+    assert found - {"::1"} == {"127.0.0.1", member.address}, f"listens on {', '.join(sorted(found)) or 'nothing'}"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-95", "PT-17")
+def test_roles_are_those_of_the_inventory(sql: Any, postgres: Section) -> None:
+    rows = sql(
+        "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS powers, "
+        "rolcanlogin, rolconnlimit, coalesce(rolconfig, '{}') AS config, (SELECT coalesce(array_agg(g.rolname), '{}') "
+        "FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid WHERE member = r.oid) AS groups FROM pg_roles r"
+    )
+    found = {name: tuple(rest) for name, *rest in rows}
+    for role in grants.roles(postgres):
+        assert role.name in found, f"no role {role.name}"
+        powers, login, limit, config, groups = found[role.name]
+        assert not powers, f"{role.name} may do what only a superuser should"
+        assert login == role.login, f"{role.name}: LOGIN is {login}"
+        assert limit == role.connection_limit, f"{role.name}: CONNECTION LIMIT is {limit}"
+        assert sorted(config) == sorted(f"{k}={v}" for k, v in role.config.items()), f"{role.name}: settings {config}"
+        assert set(groups) == role.member_of, f"{role.name} is a member of {groups}"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-95")
+def test_nobody_but_postgres_is_a_superuser(sql: Any) -> None:
+    others = [name for (name,) in sql("SELECT rolname FROM pg_roles WHERE rolsuper AND rolname <> 'postgres'")]
+    assert not others, f"superusers: {', '.join(others)}"
+
+
+@ON_HOST
+def test_passwords_are_kept_as_scram(sql: Any, postgres: Section) -> None:
+    rows = sql("SELECT rolname, left(rolpassword, 14) FROM pg_authid WHERE rolpassword IS NOT NULL")
+    weak = [name for name, kind in rows if kind != "SCRAM-SHA-256$"]
+    assert not weak, f"not SCRAM-SHA-256: {', '.join(weak)}"
+    missing = {role.name for role in grants.roles(postgres) if role.secret} - {name for name, _ in rows}
+    assert not missing, f"no password: {', '.join(sorted(missing))}"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-95")
+def test_databases_are_open_to_their_roles_only(sql: Any, postgres: Section) -> None:
+    rows = sql(
+        "SELECT datname, pg_get_userbyid(datdba), has_database_privilege('public', oid, 'CONNECT') FROM pg_database"
+    )
+    found = {name: (owner, public) for name, owner, public in rows}
+    for name, database in postgres.databases.items():
+        assert name in found, f"no database {name}"
+        owner, public = found[name]
+        assert owner == database.owner, f"{name} is owned by {owner}"
+        assert not public, f"everybody may connect to {name}"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-95")
+def test_only_owners_create_in_public(sql: Any, postgres: Section) -> None:
+    for name, role in postgres.roles.items():
+        for database in role.databases:
+            query = f"SELECT has_schema_privilege('{name}', 'public', 'CREATE')"
+            (creates,) = sql(query, database)[0]
+            assert creates == (role.kind == "owner"), f"{name} in {database}: CREATE on public is {creates}"
+
+
+@ON_HOST
+@pytest.mark.covers("HC-04")
+def test_each_role_gets_an_answer(host: Any, postgres: Section) -> None:
+    for name, role in postgres.roles.items():
+        for database in role.databases:
+            done = host.run(f"psql -XAtqw -p {postgres.port} -U {name} -d {database} -c 'SELECT current_user'")
+            assert done.stdout.strip() == name, f"{name} on {database}: {done.stderr.strip()}"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-95")
+def test_the_superuser_is_refused_over_the_network(host: Any, member: Host, postgres: Section) -> None:
+    for address in ("127.0.0.1", member.address):
+        done = host.run(f"psql -XAtqw -h {address} -p {postgres.port} -U postgres -d postgres -c 'SELECT 1'")
+        assert done.rc != 0 and "pg_hba.conf rejects" in done.stderr, f"over {address}: {_end(done)}"
+
+
+@ON_HOST
+def test_roles_are_refused_from_hosts_that_are_not_theirs(
+    host: Any, member: Host, postgres: Section, environment: Environment
+) -> None:
+    """The host itself, over its private address, is such a host; its firewall plays no part there."""
+    for name, role in postgres.roles.items():
+        if set(client_roles(environment, role)) & set(member.roles):
+            continue
+        command = f"psql -XAtqw -h {member.address} -p {postgres.port} -U {name} -d {role.databases[0]} -c 'SELECT 1'"
+        done = host.run(command)
+        assert done.rc != 0 and "no pg_hba.conf entry" in done.stderr, f"{name}: {_end(done)}"
+
+
+@pytest.mark.roles("app", "ml")
+@pytest.mark.covers("HC-04")
+def test_app_roles_log_in_from_here(environment: Environment, member: Host, postgres: Section) -> None:
+    for name, role in postgres.roles.items():
+        if role.password is None or not set(client_roles(environment, role)) & set(member.roles):
+            continue
+        for database in role.databases:
+            assert _login(environment, member, postgres, name, database) == name
+
+
+@pytest.mark.roles("web", "cache", "monitoring")
+def test_the_database_cannot_be_reached_from_here(environment: Environment, member: Host, postgres: Section) -> None:
+    """By the firewall, or else by pg_hba.conf; with a password that is right."""
+    for name, role in postgres.roles.items():
+        if role.password is None or set(client_roles(environment, role)) & set(member.roles):
+            continue
+        with pytest.raises(psycopg.OperationalError):
+            _login(environment, member, postgres, name, role.databases[0], timeout=4)
+
+
+def _login(environment: Environment, via: Host, postgres: Section, role: str, database: str, timeout: int = 10) -> str:
+    """Who the server says one is, after a login from `via`; the password never leaves this process."""
+    spec = postgres.roles[role]
+    assert spec.password is not None
+    password = environment.secrets.get(spec.password).reveal()
+    server = environment.hosts_of("db")[0].address
+    with (
+        forwarded(environment, via, server, postgres.port) as folder,
+        psycopg.connect(
+            host=str(folder), port=postgres.port, user=role, password=password, dbname=database, connect_timeout=timeout
+        ) as connection,
+    ):
+        row = connection.execute("SELECT current_user").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _end(done: Any) -> str:
+    return (done.stderr or done.stdout).strip().splitlines()[-1]

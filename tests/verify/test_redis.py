@@ -1,0 +1,174 @@
+"""Redis as its users meet it: memory, policy and persistence in effect, users that can't block or wipe it."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+from typing import Any
+
+import pytest
+
+from deploys.components.redis import files
+from deploys.components.redis.model import ADMIN, UNIT, Section, clients, section
+from mainstay.inventory import Environment, Host
+from mainstay.tunnel import forwarded
+
+ON_HOST = pytest.mark.roles("cache")
+DENIED = ("KEYS *", "FLUSHALL", "FLUSHDB", "CONFIG GET maxmemory", "ACL LIST", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0")
+
+
+@pytest.fixture(scope="module")
+def redis(environment: Environment) -> Section:
+    return section(environment)
+
+
+@pytest.fixture(scope="module")
+def admin(host: Any, redis: Section) -> Any:
+    """What the server answers to its admin, in lines; the password stays on the host, in an environment."""
+
+    def answer(*words: str) -> list[str]:
+        command = f"redis-cli -p {redis.port} --user {ADMIN} --no-auth-warning --raw {shlex.join(words)}"
+        done = host.run(f'REDISCLI_AUTH="$(cat {files.PASSWORD})" {command}')
+        assert done.rc == 0 and "NOAUTH" not in done.stdout, (
+            f"Redis does not answer: {done.stdout}{done.stderr}".strip()
+        )
+        return [line.strip() for line in done.stdout.splitlines()]
+
+    return answer
+
+
+def _info(lines: list[str]) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+@ON_HOST
+@pytest.mark.covers("HC-04")
+def test_the_server_runs_and_starts_at_boot(host: Any) -> None:
+    unit = host.service(UNIT)
+    assert unit.is_running, f"{UNIT} is not active"
+    assert unit.is_enabled, f"{UNIT} does not start at boot"
+    restarts = int(host.check_output(f"systemctl show -p NRestarts --value {UNIT}"))
+    assert restarts == 0, f"{UNIT} was restarted {restarts} times by systemd"
+
+
+@ON_HOST
+@pytest.mark.covers("RD-05", "RD-13", "GP-14", "DF-80")
+def test_settings_are_in_effect(admin: Any, redis: Section, member: Host) -> None:
+    wanted = files.settings(redis, member)
+    for name, value in wanted.items():
+        found = [*admin("CONFIG", "GET", name)[1:2], ""][0]
+        assert found == value, f"{name} is {found!r}, not {value!r}"
+
+
+@ON_HOST
+@pytest.mark.covers("RD-01", "RD-05")
+def test_memory_has_a_limit_and_is_within_it(admin: Any, redis: Section) -> None:
+    memory = _info(admin("INFO", "memory"))
+    assert int(memory["maxmemory"]) == redis.maxmemory, f"maxmemory is {memory['maxmemory']} bytes"
+    assert int(memory["used_memory"]) <= redis.maxmemory, f"{memory['used_memory']} bytes used of {redis.maxmemory}"
+
+
+@ON_HOST
+@pytest.mark.covers("RD-04")
+def test_clients_are_within_their_limit(admin: Any, redis: Section) -> None:
+    found = _info(admin("INFO", "clients"))
+    assert int(found["maxclients"]) == redis.maxclients, f"maxclients is {found['maxclients']}"
+    assert int(found["connected_clients"]) < redis.maxclients, f"{found['connected_clients']} clients"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-80")
+def test_data_is_written(admin: Any, redis: Section) -> None:
+    """`none` promises nothing; the others are worth what the last write was."""
+    found = _info(admin("INFO", "persistence"))
+    if redis.persistence == "rdb":
+        assert found["rdb_last_bgsave_status"] == "ok", "the last RDB file could not be written"
+    if redis.persistence == "aof":
+        assert found["aof_enabled"] == "1", "the append-only file is off"
+        assert found["aof_last_write_status"] == "ok", "the last write to the append-only file failed"
+
+
+@ON_HOST
+def test_listens_on_loopback_and_the_private_address_only(host: Any, member: Host, redis: Section) -> None:
+    lines = host.check_output(f"ss -Hltn 'sport = :{redis.port}'").splitlines()
+    found = {line.split()[3].rpartition(":")[0].strip("[]") for line in lines}
+    assert found == {"127.0.0.1", member.address}, f"listens on {', '.join(sorted(found)) or 'nothing'}"
+
+
+@ON_HOST
+def test_who_does_not_log_in_gets_no_answer(host: Any, redis: Section) -> None:
+    answer = host.run(f"redis-cli -p {redis.port} PING").stdout.strip()
+    assert answer.startswith("NOAUTH"), f"the default user gets {answer!r}"
+
+
+@ON_HOST
+@pytest.mark.covers("RD-06", "DF-78")
+def test_users_are_those_of_the_inventory(admin: Any, redis: Section) -> None:
+    """Asked of the server, not of its file: users, their passwords' hashes, and what they may not run."""
+    found = set(admin("ACL", "USERS"))
+    assert found == {"default", ADMIN, *redis.users}, f"users: {', '.join(sorted(found))}"
+    for name in redis.users:
+        for command in DENIED:
+            answer = " ".join(admin("ACL", "DRYRUN", name, *command.split()))
+            assert "no permissions" in answer, f"{name} may run {command}"
+
+
+@ON_HOST
+def test_files_are_readable_by_those_who_need_them_only(host: Any, environment: Environment, member: Host) -> None:
+    for managed in files.files(environment, member):
+        file = host.file(managed.path)
+        found = f"{file.user}:{file.group} {file.mode:o}" if file.exists else "nothing"
+        assert found == f"{managed.owner}:{managed.group} {managed.mode:o}", f"{managed.path} is {found}"
+
+
+@pytest.mark.roles("app", "ml")
+@pytest.mark.covers("HC-04", "RD-06", "DF-78", "RD-15")
+def test_users_log_in_from_here_and_cannot_block_or_wipe(
+    environment: Environment, member: Host, redis: Section
+) -> None:
+    if not set(clients(environment)) & set(member.roles):
+        return
+    for name in redis.users:
+        pong, *denied = _ask(environment, member, redis, name, ["PING", *DENIED[:3]])
+        assert pong == "+PONG", f"{name} gets {pong!r}"
+        for command, answer in zip(DENIED[:3], denied, strict=True):
+            assert answer.startswith("-NOPERM"), f"{name} runs {command}: {answer[:60]!r}"
+
+
+@pytest.mark.roles("web", "db", "monitoring")
+def test_the_server_cannot_be_reached_from_here(environment: Environment, member: Host, redis: Section) -> None:
+    """By the firewall: Redis itself knows users, not hosts."""
+    if set(clients(environment)) & set(member.roles):
+        return
+    for name in redis.users:
+        try:
+            answer = _ask(environment, member, redis, name, ["PING"], timeout=4)[0]
+        except OSError:
+            continue
+        assert not answer, f"{name} gets {answer!r}"
+
+
+def _ask(
+    environment: Environment, via: Host, redis: Section, name: str, commands: list[str], timeout: float = 10
+) -> list[str]:
+    """First line of each answer after a login from `via`; the password never leaves this process.
+
+    Raises:
+        OSError: no connection, or none that answers.
+    """
+    password = environment.secrets.get(redis.users[name].password).reveal()
+    server = environment.hosts_of("cache")[0].address
+    with (
+        forwarded(environment, via, server, redis.port) as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client,
+    ):
+        client.settimeout(timeout)
+        client.connect(f"{folder}/.s.PGSQL.{redis.port}")
+        lines = client.makefile("rw", newline="")
+        answers = []
+        for words in (["AUTH", name, password], *(command.split() for command in commands)):
+            parts = [f"*{len(words)}", *(text for word in words for text in (f"${len(word.encode())}", word))]
+            lines.write("\r\n".join(parts) + "\r\n")
+            lines.flush()
+            answers.append(lines.readline().strip())
+    return answers[1:]
