@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.inventory.checks import unused, unused_services
 from mainstay.inventory.fields import format_size, parse_duration, parse_size
 from mainstay.inventory.overrides import merge
 from tests.unit.inventories import copied, loaded
@@ -95,3 +96,16 @@ def test_who_listens_where(tmp_path: Path) -> None:
     assert found >= {(22, "public", ()), (8000, "private", ("web",)), (18000, "loopback", ()), (28001, "loopback", ())}
     (database,) = [one for one in env.listeners(env.hosts["eai-db-1"]) if one.port == 5432]
     assert (database.scope, database.from_roles) == ("private", ("app",))
+
+
+def test_what_nothing_uses(tmp_path: Path) -> None:
+    extra = "services:\n  idle: {kind: static, role: web}\n"
+    root = copied(
+        tmp_path,
+        ("system.yaml", "services:\n", extra),
+        ("production.yaml", "roles: [cache]", "roles: [cache, scylla]"),
+    )
+    env = loaded(root)
+    assert [problem.key for problem in unused(env)] == ["hosts.eai-cache-1.roles"]
+    assert unused_services(env) == ["everydayai: no component and no variable makes use of the service idle"]
+    assert unused(loaded(root, "staging")) == []

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 from pyinfra.api.exceptions import InventoryError as PyinfraInventoryError
 
-from mainstay.errors import UsageError
+from mainstay.errors import LabError, UsageError
 from mainstay.inventory import load, loading
 from mainstay.inventory.groups import ENVIRONMENT, HOST, groups, groups_of, known_hosts
 from mainstay.inventory.operator import operator
+from mainstay.lab.overlay import HostOverlay, Overlay
 from tests.unit.inventories import SYSTEM, copied, loaded
 
 KEY = "ssh-ed25519 " + "A" * 60
 
 
-@dataclasses.dataclass(frozen=True)
-class FakeHost:
-    address: str
-    port: int
-
-
-@dataclasses.dataclass(frozen=True)
-class FakeOverlay:
-    name: str
-    key_path: Path
-    known_hosts: Path
-    hosts: dict[str, FakeHost]
-    unproven: list[str]
-
-
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeOverlay:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Overlay:
     (tmp_path / "key.pub").write_text(f"{KEY} lab\n")
-    places = {"production/eai-web-1": FakeHost("198.18.0.11", 2222)}
-    overlay = FakeOverlay("lab", tmp_path / "key", tmp_path / "known_hosts", places, ["gpu"])
+    places = {"production/eai-web-1": HostOverlay("198.18.0.11", 2222)}
+    overlay = Overlay("lab", tmp_path / "key", tmp_path / "known_hosts", places, ["gpu"])
     monkeypatch.setattr(loading.stores, "overlay", lambda lab, system: overlay)
     return overlay
 
@@ -82,7 +67,7 @@ def test_a_faulty_inventory_is_one_sentence_of_pyinfras(tmp_path: Path) -> None:
         groups(str(root / "inventories" / SYSTEM / "staging.py"))
 
 
-def test_the_lab_replaces_addresses_keys_and_known_hosts(tmp_path: Path, lab: FakeOverlay) -> None:
+def test_the_lab_replaces_addresses_keys_and_known_hosts(tmp_path: Path, lab: Overlay) -> None:
     env = load(SYSTEM, "production", root=copied(tmp_path / "p"), lab="lab")
     (_, data), *_ = groups_of(env, "alex")["web"]
     assert (data["ssh_hostname"], data["ssh_port"], data["ssh_key"]) == ("198.18.0.11", 2222, str(lab.key_path))
@@ -119,3 +104,11 @@ def test_who_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAINSTAY_OPERATOR", "nobody")
     with pytest.raises(UsageError, match="MAINSTAY_OPERATOR: found 'nobody', expected an operator of"):
         operator(two)
+
+
+def test_a_lab_without_its_key_is_one_sentence(tmp_path: Path, lab: Overlay) -> None:
+    (tmp_path / "key.pub").unlink()
+    with pytest.raises(
+        LabError, match=r"key\.pub: found no readable public key, expected the lab's; boot the lab again"
+    ):
+        load(SYSTEM, "production", root=copied(tmp_path / "p"), lab="lab")

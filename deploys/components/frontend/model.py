@@ -42,6 +42,11 @@ def section(env: Environment) -> Section:
     return env.section("frontend", Section)
 
 
+def uses(env: Environment) -> set[str]:
+    """The static service."""
+    return {section(env).service}
+
+
 def check(env: Environment) -> list[Problem]:
     """The service exists and is static."""
     frontend = section(env)

@@ -11,7 +11,7 @@ from mainstay import determinism, project
 from mainstay.cli import output
 from mainstay.errors import InventoryError, Problem, UsageError
 from mainstay.inventory import ENVIRONMENTS, load
-from mainstay.inventory.checks import unused
+from mainstay.inventory.checks import unused, unused_services
 
 
 def command(
@@ -40,11 +40,12 @@ def _report(system: str) -> dict[str, Any]:
     for name in ENVIRONMENTS:
         try:
             env = load(system, name)
-            problems += [*unused(env), *determinism.check(env)]
+            problems += unused(env)
+            notes += [*env.notes, *unused_services(env)]
+            problems += determinism.check(env)
         except InventoryError as error:
             problems += error.problems
             continue
-        notes += env.notes
         environments[name] = {"hosts": len(env.hosts), "services": len(env.services)}
     once = list(dict.fromkeys(problems))  # what stands in the shared file is wrong for both environments
     return {

@@ -182,6 +182,23 @@ def unused(env: Environment) -> list[Problem]:
     ]
 
 
+def unused_services(env: Environment) -> list[str]:
+    """A sentence for each service that no component names and no variable points at; it may be a worker.
+
+    A component's `model.py` names the services that it makes use of by a function `uses(env) -> set[str]`.
+    """
+    used: set[str] = set()
+    for stem in env.sections:
+        uses = getattr(project.component_model(stem), "uses", None)
+        used |= uses(env) if uses is not None else set()
+    called = {rule.address_of for service in env.services.values() for rule in service.env_vars.values()}
+    return [
+        f"{env.system}: no component and no variable makes use of the service {service.name}"
+        for service in env.services.values()
+        if service.name not in used and service.role not in called
+    ]
+
+
 def _unused_roles(host: Host, used: set[str]) -> list[str]:
     return [role for role in host.roles if role not in used]
 

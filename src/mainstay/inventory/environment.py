@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -18,43 +17,10 @@ from mainstay.inventory.system import Operator, SystemModel
 from mainstay.inventory.variables import value_of
 from mainstay.secrets import SecretStore
 
+if TYPE_CHECKING:
+    from mainstay.lab.overlay import Overlay
+
 Section = TypeVar("Section", bound=BaseModel)
-
-
-class HostOverlay(Protocol):
-    """Where the lab put one host."""
-
-    @property
-    def address(self) -> str:
-        """The host's address on the lab's bridge."""
-
-    @property
-    def port(self) -> int:
-        """The port of its sshd."""
-
-
-class Overlay(Protocol):
-    """What the model needs of `mainstay.lab.overlay.Overlay`."""
-
-    @property
-    def name(self) -> str:
-        """The lab."""
-
-    @property
-    def key_path(self) -> Path:
-        """The private key that opens every host of the lab."""
-
-    @property
-    def known_hosts(self) -> Path:
-        """The hosts' own keys."""
-
-    @property
-    def hosts(self) -> Mapping[str, HostOverlay]:
-        """Each host, by `env/host`."""
-
-    @property
-    def unproven(self) -> list[str]:
-        """What this lab cannot prove."""
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from mainstay import project
-from mainstay.errors import InventoryError, Problem, UsageError
+from mainstay.errors import InventoryError, LabError, Problem, UsageError
 from mainstay.inventory import checks, secret_checks, stores
-from mainstay.inventory.environment import Environment, Host, Overlay
+from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import is_per_env
 from mainstay.inventory.overrides import check_overrides, merge
 from mainstay.inventory.problems import expected_key
-from mainstay.inventory.releases import Releases
+from mainstay.inventory.releases import Artefact, Release, Releases
 from mainstay.inventory.schema_walk import field_of
 from mainstay.inventory.services import Service
 from mainstay.inventory.sources import Sources
@@ -24,7 +25,11 @@ from mainstay.inventory.system import Operator, SystemModel
 from mainstay.inventory.validation import Validator
 from mainstay.inventory.yamlfile import Document, read
 
+if TYPE_CHECKING:
+    from mainstay.lab.overlay import Overlay
+
 ENVIRONMENTS = ("staging", "production")
+PINS = "MAINSTAY_PINS"  # set by `verify` for its own process: name=version=sha256, separated by commas
 
 
 @dataclass
@@ -160,6 +165,16 @@ def _releases(draft: Draft) -> Releases | None:
     return releases
 
 
+def _pinned(releases: dict[str, Release]) -> dict[str, Release]:
+    """The releases as `PINS` has them, where it is set: a rollback proves what it returned to, not what is pinned."""
+    for pin in filter(None, os.environ.get(PINS, "").split(",")):
+        name, version, sha256 = pin.split("=")
+        listed = dict(releases[name].artefacts) if name in releases else {}
+        listed.setdefault(version, Artefact(file=f"{name}-{version}.tar", sha256=sha256))
+        releases[name] = Release(version=version, artefacts=listed)
+    return releases
+
+
 def _environment(
     draft: Draft, common: SystemModel, sections: dict[str, BaseModel], releases: Releases | None, lab: str | None
 ) -> Environment:
@@ -173,7 +188,7 @@ def _environment(
         services={name: _named(service, name) for name, service in common.services.items()},
         operators=_operators(common, overlay),
         sections=sections,
-        releases=dict(releases.releases) if releases else {},
+        releases=_pinned(dict(releases.releases) if releases else {}),
         secrets=store,
         lab=overlay,
         root=draft.root,
@@ -211,7 +226,11 @@ def _operators(common: SystemModel, overlay: Overlay | None) -> dict[str, Operat
     """The operators; in the lab each of them has the lab's key too, because theirs are on other laptops."""
     if overlay is None:
         return dict(common.operators)
-    key = Path(f"{overlay.key_path}.pub").read_text(encoding="ascii").strip()
+    public = Path(f"{overlay.key_path}.pub")
+    try:
+        key = public.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise LabError(f"{public}: found no readable public key, expected the lab's; boot the lab again.") from error
     return {name: Operator(keys=[*operator.keys, key]) for name, operator in common.operators.items()}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 from mainstay.errors import SecretError
-from mainstay.inventory.environment import Overlay
 from mainstay.secrets import Secret, SecretStore
+
+if TYPE_CHECKING:
+    from mainstay.lab.overlay import Overlay
 
 
 def secrets_file(root: Path, system: str, env: str) -> Path:
@@ -50,7 +52,7 @@ def overlay(lab: str, system: str) -> Overlay:
     """
     from mainstay.lab.overlay import read_overlay
 
-    return cast(Overlay, read_overlay(lab, system))
+    return read_overlay(lab, system)
 
 
 def lab_from_environment() -> str | None:
