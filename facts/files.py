@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pyinfra.api import FactBase
 from typing_extensions import override
 
-
 # What stat says, and sha256sum: two processes for all files, whatever their number.
 _STAT = "%F\t%U\t%G\t%a\t%n"
 _SUM = re.compile(r"([0-9a-f]{64}) [ *](.*)")
@@ -32,7 +31,7 @@ class FileStates(FactBase[dict[str, FileState]]):
     def command(self, paths: list[str], folders: list[str] | None = None) -> str:  # type: ignore[override]
         named = [shlex.quote(path) for path in paths] + [f"{shlex.quote(folder)}/*" for folder in folders or []]
         # Without `set --` a folder's name with a space would be split after its star was filled in.
-        return f"set -- {' '.join(named)}; stat -c '{_STAT}' -- \"$@\" 2>/dev/null; sha256sum -- \"$@\" 2>/dev/null; true"
+        return f"set -- {' '.join(named)}; stat -c '{_STAT}' -- \"$@\" 2>/dev/null; sha256sum -- \"$@\" 2>/dev/null; :"
 
     @staticmethod
     @override

@@ -46,29 +46,30 @@ journal_open() { # folder
     [ -s "$1/state" ] || echo open > "$1/state"
 }
 
-journal_save() { # folder, path: keeps what stands at the path, once
-    local j=$1 p=$2 known folder old
+journal_save() { # folder, path: keeps what stands at the path, once; journal_sync makes it last
+    local j=$1 p=$2 touched known folder old
     [[ $p == /*/* && $p != */ && $p != *$'\n'* ]] || die "path '$p' is not one that Mainstay manages"
-    known=$'\n'$(<"$j/touched")$'\n'
+    mapfile -t touched < "$j/touched"
+    printf -v known '%s\n' "" "${touched[@]}"
     folder=$p
     while [ -n "$folder" ]; do # a folder that was kept holds what was in it
         [[ $known != *$'\n'"$folder"$'\n'* ]] || return 0
         folder=${folder%/*}
     done
-    old=$j/old/$(($(wc -l < "$j/touched") + 1))
+    old=$j/old/$((${#touched[@]} + 1))
     # What an interrupted attempt left here is not what stood there.
-    rm -rf -- "$old" || return 1
-    if [ -e "$p" ] || [ -L "$p" ]; then
-        cp -aT -- "$p" "$old" || return 1
-        [ -L "$old" ] || sync -- "$old" || return 1
-    fi
+    if [ -e "$old" ] || [ -L "$old" ]; then rm -rf -- "$old" || return 1; fi
+    if [ -e "$p" ] || [ -L "$p" ]; then cp -aT -- "$p" "$old" || return 1; fi
     folder=${p%/*}
     while [ ! -e "$folder" ]; do
         grep -qxF -- "$folder" "$j/made" || printf '%s\n' "$folder" >> "$j/made" || return 1
         folder=${folder%/*}
     done
-    printf '%s\n' "$p" >> "$j/touched" || return 1
-    sync -- "$j/made" "$j/touched"
+    printf '%s\n' "$p" >> "$j/touched"
+}
+
+journal_sync() { # folder: what it holds survives a power cut; before the first change that it is for
+    find "$1" -type f -exec sync -- {} +
 }
 
 unit_word() { # is-enabled or is-active, unit: these answer by exit code too, only the word matters here
@@ -87,20 +88,22 @@ journal_unit() { # folder, unit, optional probe
 
 journal_action() { # folder, check, activate
     local line
+    [ -n "$2$3" ] || return 0
     printf -v line '%s\t%s' "$2" "$3"
     grep -qxF -- "$line" "$1/actions" || printf '%s\n' "$line" >> "$1/actions"
 }
 
-beside() { # path, suffix: a name in the same folder, so that a rename is enough; no *.conf or * takes it up
-    printf '%s/.%s.mainstay-%s' "${1%/*}" "${1##*/}" "$2"
+beside() { # variable, path, suffix: a name in the same folder, so that a rename is enough; no * takes it up
+    printf -v "$1" '%s/.%s.mainstay-%s' "${2%/*}" "${2##*/}" "$3"
 }
 
 restore_file() { # what stood there, path
-    local was=$1 p=$2 old
-    rm -f -- "$(beside "$p" new)"
+    local was=$1 p=$2 old new
+    beside new "$p" new
+    rm -f -- "$new"
     if [ ! -e "$was" ] && [ ! -L "$was" ]; then rm -rf -- "$p"; return; fi
     mkdir -p -- "${p%/*}" || return 1
-    old=$(beside "$p" old)
+    beside old "$p" old
     rm -rf -- "$old" || return 1
     if ! cp -aT -- "$was" "$old" 2>/dev/null; then
         # A full disk has no room for a copy, and still room for a second name.

@@ -51,7 +51,7 @@ class Tree:
         found: dict[str, tuple[object, ...]] = {}
         for path in sorted((self.path / "etc").rglob("*")):
             stat = path.lstat()
-            content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+            content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else ""
             found[str(path.relative_to(self.path))] = (stat.st_mode, stat.st_uid, stat.st_gid, content)
         return found
 

@@ -51,11 +51,25 @@ class Section(StrictModel):
     upgrades: Upgrades = Field(default_factory=Upgrades)
 
 
+# The accounts of a Debian image and of the components that may come: none of them is a person.
+_RESERVED = """
+    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats _apt nobody messagebus
+    sshd polkitd postgres redis nginx _chrony prometheus admin operator operators sudo adm
+"""
+
+
+def section(env: Environment) -> Section:
+    """The environment's own section."""
+    found = env.section("base")
+    assert isinstance(found, Section)  # noqa: S101
+    return found
+
+
 def check(env: Environment) -> list[Problem]:
-    """A named operator must not be an account that the system or the image already has."""
-    reserved = {"root", "daemon", "nobody", "sshd", "www-data", "postgres", "redis", env.bootstrap_user}
+    """A named operator must not be an account that the system, the image or a service already has."""
+    taken = {*_RESERVED.split(), env.bootstrap_user, *(env.user_of(service) for service in env.services.values())}
     return [
         env.problem(("operators", name), "an account of the system", "a person's own name")
         for name in env.operators
-        if name in reserved
+        if name in taken or name.startswith("systemd-")
     ]

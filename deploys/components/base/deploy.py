@@ -1,0 +1,29 @@
+"""The ground that every host stands on, in the order that first contact needs."""
+
+from __future__ import annotations
+
+from deploys.components.base import files as base
+from deploys.components.base.model import section
+from deploys.operations import files, operators, packages, timezone, units
+from mainstay import context
+
+PACKAGES = ["ca-certificates", "chrony", "curl", "nftables", "sudo", "unattended-upgrades"]
+UPGRADE_UNITS = ["unattended-upgrades.service", "apt-daily.timer", "apt-daily-upgrade.timer"]
+
+
+def apply() -> None:
+    """Declares packages, accounts, access, firewall, logs, clock and upgrades of pyinfra's current host."""
+    environment, member = context.current()
+    packages.present(PACKAGES, name="Packages of every host")
+    # The connection may be the bootstrap user's: operators have accounts, keys and sudo before sshd asks for the group.
+    operators.present(list(environment.operators), base.GROUP, name="Accounts of operators")
+    files.installed(base.access(environment, member), name="Keys, sudo and sshd")
+    files.installed(base.firewall(environment, member), name="Firewall")
+    files.installed(base.logs(environment), name="Limits of the journal")
+    files.installed(base.clock(environment), name="Sources of time")
+    timezone.utc(name="Time zone UTC")
+    files.installed(base.upgrades(environment), name="Security upgrades")
+    wanted = ["chrony.service", "nftables.service"]
+    if section(environment).upgrades.enabled:
+        wanted += UPGRADE_UNITS
+    units.running(wanted, name="Time, firewall and upgrades run")
