@@ -63,12 +63,16 @@ def layers(part: str, base: Path | None = None) -> list[Path]:
 
 
 def files(part: str, base: Path | None = None) -> dict[str, Path]:
-    """Every file below `part`, by its path there: the operator's own where both layers have one."""
+    """Every file below `part`, by its path there: the operator's own where both layers have one.
+
+    What Python and editors leave behind is none of the project's.
+    """
     found: dict[str, Path] = {}
     for folder in layers(part, base):
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
-            if path.is_file() and "__pycache__" not in name.parts and path.suffix != ".pyc":
+            hidden = any(piece.startswith((".", "__pycache__")) for piece in name.parts)
+            if path.is_file() and not hidden and not name.name.endswith((".pyc", "~")):
                 found.setdefault(name.as_posix(), path)
     return found
 

@@ -93,6 +93,7 @@ def test_the_projects_own_files_are_part_of_it(tmp_path: Path, before: Change) -
     cache = root / "deploys" / "__pycache__"
     cache.mkdir(parents=True)
     (cache / "x.pyc").write_bytes(b"0")
+    own.with_name(".extra.conf.j2.swp").write_bytes(b"0")
     own.with_name("other.conf.j2").unlink()
     assert change(loaded(root)) == before, "what Python leaves behind is no content"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from pyinfra.api.exceptions import InventoryError as PyinfraInventoryError
+from pyinfra_cli.util import json_encode
 
 from mainstay.errors import LabError, UsageError
 from mainstay.inventory import load, loading
@@ -59,6 +61,12 @@ def test_data_of_a_host(tmp_path: Path) -> None:
 def test_the_inventory_file_is_all_that_pyinfra_needs(tmp_path: Path) -> None:
     root = copied(tmp_path)
     assert [name for name, _ in groups(str(root / "inventories" / SYSTEM / "staging.py"))["app"]] == ["eai-stg-app-1"]
+
+
+def test_pyinfras_debug_inventory_can_print_it(tmp_path: Path) -> None:
+    env = loaded(copied(tmp_path))
+    (_, data), *_ = groups_of(env, "alex")["db"]
+    assert '"<Environment everydayai/production>"' in json.dumps(data, default=json_encode)
 
 
 def test_a_faulty_inventory_is_one_sentence_of_pyinfras(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def as_json(environment: Environment, outcome: FleetOutcome) -> dict[str, Any]:
     return {
         "environment": environment.name,
         "lab": environment.lab.name if environment.lab else None,
-        "change": change.digest(environment),
+        "change": change.change(environment).digest,
         "changes": outcome.changes,
         "hosts": {name: _host_json(host) for name, host in outcome.hosts.items()},
     }

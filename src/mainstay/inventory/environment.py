@@ -36,6 +36,10 @@ class Host:
     disk: int
     debian: int
 
+    def to_json(self) -> str:
+        """What `pyinfra ... debug-inventory` shows for it."""
+        return repr(self)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Environment:
