@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mainstay import project
+from mainstay.components import chosen as components_of
 from mainstay.errors import HostError, UsageError
 from mainstay.inventory import Environment
+from mainstay.inventory.loading import PINS
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
         command += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
         command += ["--inventory", environment.name, "--hosts", ",".join(names), "--mainstay-report", str(report)]
-        command += [str(path) for path in suites(components)]
+        command += [str(path) for path in _of(environment, names, suites(components))]
         variables = dict(os.environ)
+        pins = [f"{n}={r.version}={r.artefact.sha256}" for n, r in environment.releases.items()]
+        variables[PINS] = ",".join(pins)
         if environment.lab:
             variables["MAINSTAY_LAB"] = environment.lab.name
         done = subprocess.run(
@@ -88,6 +92,13 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise HostError(", ".join(names), f"verification could not run: {lines[-1] if lines else 'no output'}")
     return outcome
+
+
+def _of(environment: Environment, names: list[str], paths: list[Path]) -> list[Path]:
+    """The suites that apply: those of components that none of the hosts has are left out, any other file stays."""
+    have = {stem for name in names for stem in components_of(environment, environment.hosts[name])}
+    known = {path.name for folder in project.layers("deploys/components") for path in folder.iterdir()}
+    return [path for path in paths if (stem := path.stem.removeprefix("test_")) in have or stem not in known]
 
 
 def _read(report: Path) -> list[Check]:

@@ -39,8 +39,16 @@ ROWS = st.lists(
 
 def row(**values: object) -> Row:
     fixed = {
-        "when": "2026-11-22T03:15:00Z", "who": "anna", "machine": "laptop", "run": "r1", "system": "shop",
-        "env": "staging", "host": "shop-1", "verb": "rollout", "result": ledger.VERIFIED, "change": "abc",
+        "when": "2026-11-22T03:15:00Z",
+        "who": "anna",
+        "machine": "laptop",
+        "run": "r1",
+        "system": "shop",
+        "env": "staging",
+        "host": "shop-1",
+        "verb": "rollout",
+        "result": ledger.VERIFIED,
+        "change": "abc",
     }
     return Row(**{**fixed, **values})  # type: ignore[arg-type]
 
@@ -115,7 +123,9 @@ class HostScript:
     def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         text = scripts.inline("ledger", *arguments)
         variables = {"MAINSTAY_ROOT": str(self.root), "PATH": "/usr/bin:/bin"}
-        return subprocess.run(["bash", "-c", text], input=stdin, capture_output=True, text=True, env=variables)
+        return subprocess.run(
+            ["bash", "-c", text], input=stdin, capture_output=True, text=True, check=False, env=variables
+        )
 
 
 @pytest.fixture
