@@ -16,6 +16,7 @@ from deploys.operations.files import KIT
 from facts.files import FileStates
 from facts.service import Slots, SlotsState
 from mainstay import context
+from mainstay.files import FileSet
 from mainstay.plan_notes import note
 
 OTHER = {"blue": "green", "green": "blue"}
@@ -38,9 +39,9 @@ def deployed(wanted: Deployment) -> Generator[Any, None, None]:
         run = shlex.quote(context.run_id() or "-")
         yield StringCommand(f"base64 -d | {KIT}/switch {run}", _stdin=archive)
         return
-    repairs = list(_repairs(wanted, state))
-    yield from repairs
-    yield from files.installed._inner(wanted.settled(state.active, resolve))
+    yield from _repairs(wanted, state)
+    yield from _slot_file(wanted, state.active, resolve)
+    yield from files.installed._inner(wanted.nginx_files(state.active))
 
 
 def _idle(wanted: Deployment, state: SlotsState) -> str:
@@ -82,6 +83,17 @@ def _note_switch(wanted: Deployment, state: SlotsState, slot: str, reasons: list
     ports = " ".join(str(port) for port in wanted.ports[slot])
     change = f"{state.active} -> {slot}" if state.active else slot
     note(wanted.service, f"{change} (ports {ports}): {', '.join(reasons)}")
+
+
+def _slot_file(wanted: Deployment, slot: str, resolve: Resolve) -> Generator[StringCommand, None, None]:
+    """The health checks in the slot's file are the inventory's; no diff, for it holds digests of what is secret."""
+    file = wanted.slot_file(slot, resolve)
+    found = host.get_fact(FileStates, paths=[file.path]).get(file.path)
+    if found is not None and (found.mode, found.sha256) == (file.mode, file.digest(resolve)):
+        return
+    note(file.path, "health checks differ")
+    archive = base64.encodebytes(FileSet([file]).archive(resolve)).decode()
+    yield StringCommand(f"base64 -d | {KIT}/install-files {shlex.quote(context.run_id() or '-')}", _stdin=archive)
 
 
 def _repairs(wanted: Deployment, state: SlotsState) -> Generator[str, None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra.operations import files as stock
 
-from deploys.components.nginx.files import ACME_ROOT, REPLACED, certificate_folder, files, site_names
+from deploys.components.nginx.files import ACME_ROOT, OWN_FOLDERS, certificate_folder, files, site_names
 from deploys.components.nginx.model import section
 from deploys.operations import certificates, packages, units
 from deploys.operations.files import KIT, installed
@@ -25,7 +25,7 @@ def apply() -> None:
     installed(
         FileSet(
             files(environment, member),
-            remove=REPLACED,
+            only=OWN_FOLDERS,
             check="nginx -t -q",
             activate=f"{KIT}/nginx-reload",
             units=["nginx.service"],

@@ -11,7 +11,7 @@ from mainstay.render import render
 ACME_ROOT = "/var/www/acme"
 MAINTENANCE_FLAG = "/etc/nginx/maintenance.on"
 PAGES = "/usr/local/share/mainstay/pages"
-REPLACED = ["/etc/nginx/sites-enabled/default"]
+OWN_FOLDERS = ["/etc/nginx/conf.d", "/etc/nginx/sites-enabled"]
 
 _MESSAGES = {
     "maintenance": ("Back soon", "We are working on this service. Please come back in a few minutes."),

@@ -73,16 +73,13 @@ class Deployment:
         }
         return json.dumps(held, sort_keys=True) + "\n"
 
-    def settled(self, slot: str, resolve: Resolve) -> FileSet:
-        """The files that may change without a new process: nginx's own, and the slot's."""
-        return FileSet(
-            [
-                ManagedFile(self.nginx_path, self.nginx[slot], mode=0o600),
-                ManagedFile(f"{self.base}/slots/{slot}.json", self.slot_text(slot, resolve), mode=0o600),
-            ],
-            check="nginx -t -q",
-            activate=RELOAD,
-        )
+    def slot_file(self, slot: str, resolve: Resolve) -> ManagedFile:
+        """Where `slot_text` stands."""
+        return ManagedFile(f"{self.base}/slots/{slot}.json", self.slot_text(slot, resolve), mode=0o600)
+
+    def nginx_files(self, slot: str) -> FileSet:
+        """nginx's own file for the service, which may change without a new process."""
+        return FileSet([ManagedFile(self.nginx_path, self.nginx[slot], mode=0o600)], check="nginx -t -q", activate=RELOAD)
 
     def archive(self, slot: str, resolve: Resolve) -> bytes:
         """The tar that `switch` reads on the host, secrets in place; it goes by stdin."""

@@ -1,0 +1,145 @@
+"""nginx's files for each kind of host, and when a certificate is made."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deploys.components.nginx.files import files
+from deploys.operations import certificates
+from facts.certificates import Certificate, LiveCertificate, parse_certificate
+from mainstay.inventory import Environment
+from tests.plan.harness import plan
+from tests.unit.inventories import Edit, copied, loaded, messages
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def texts(environment: Environment, name: str) -> dict[str, str]:
+    return {managed.path: managed.content for managed in files(environment, environment.hosts[name])}
+
+
+def site(folder: Path, *edits: Edit, name: str = "eai-web-1", which: str = "site") -> str:
+    return texts(loaded(copied(folder, *edits)), name)[f"/etc/nginx/conf.d/50-everydayai-{which}.conf"]
+
+
+@pytest.mark.covers("NX-01")
+def test_upstream_names_every_app_host(tmp_path: Path) -> None:
+    text = texts(loaded(copied(tmp_path)), "eai-web-1")["/etc/nginx/conf.d/20-upstreams.conf"]
+    block = text[text.index("upstream everydayai-backend {") :].partition("}")[0]
+    for number in (1, 2, 3):
+        assert f"server 198.51.100.2{number}:8000 max_fails=3 fail_timeout=5s;" in block
+    assert block.index("least_conn;") < block.index("keepalive 32;")
+
+
+def test_one_app_host_needs_no_choice(tmp_path: Path) -> None:
+    environment = loaded(copied(tmp_path), "staging")
+    text = texts(environment, "eai-stg-web-1")["/etc/nginx/conf.d/20-upstreams.conf"]
+    assert "least_conn" not in text
+    assert "web-peers" not in text
+
+
+def test_app_hosts_have_no_sites(tmp_path: Path) -> None:
+    assert not [path for path in texts(loaded(copied(tmp_path)), "eai-app-1") if "50-" in path or "tls" in path]
+
+
+@pytest.mark.covers("NX-04", "DF-71")
+def test_every_location_with_a_header_repeats_the_security_headers(tmp_path: Path) -> None:
+    for which in ("site", "api"):
+        text = site(tmp_path / which, which=which)
+        for block in re.findall(r"location [^{]+\{[^}]*\}", text):
+            if "add_header" in block:
+                assert "include /etc/nginx/snippets/security-headers.conf;" in block, block
+
+
+def test_a_prefix_is_itself_and_what_is_below_it(tmp_path: Path) -> None:
+    text = site(tmp_path)
+    assert "location = /api {" in text
+    assert "location /api/ {" in text
+
+
+@pytest.mark.covers("NX-07")
+def test_rate_limit_is_a_switch(tmp_path: Path) -> None:
+    assert "limit_req" not in site(tmp_path / "off")
+    on = ("system.yaml", "rate_limit: {enabled: false", "rate_limit: {enabled: true")
+    found = texts(loaded(copied(tmp_path / "on", on)), "eai-web-1")
+    assert "limit_req zone=clients burst=100 nodelay;" in found["/etc/nginx/conf.d/50-everydayai-api.conf"]
+    assert "rate=50r/s" in found["/etc/nginx/nginx.conf"]
+
+
+@pytest.mark.covers("EV-15")
+def test_largest_upload_is_the_inventory_s(tmp_path: Path) -> None:
+    assert "client_max_body_size 10485760;" in texts(loaded(copied(tmp_path)), "eai-web-1")["/etc/nginx/nginx.conf"]
+
+
+def test_http2_is_said_as_each_debian_s_nginx_wants_it(tmp_path: Path) -> None:
+    assert "listen 443 ssl http2;" in site(tmp_path / "12")
+    trixie = ("production.yaml", "roles: [web], memory: 2G", "roles: [web], debian: 13, memory: 2G")
+    text = site(tmp_path / "13", trixie)
+    assert "listen 443 ssl;" in text
+    assert "http2 on;" in text
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ("system.yaml", "static: frontend, proxy: {/api: backend}", "static: frontend, proxy: {/: backend}"),
+            'nginx.sites.site.proxy["/"]: found a proxy for / beside static, expected one that answers /',
+        ),
+        (
+            ("system.yaml", "\nnginx:\n", "\nnginx:\n  content_security_policy: 'x\" always; y'\n"),
+            "nginx.content_security_policy: found 'x\" always; y', expected a header's value without double quotes, "
+            "backslashes and dollar signs",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
+    assert message in messages(copied(tmp_path, edit))
+
+
+def test_a_certificate_is_made_only_where_none_does(tmp_path: Path) -> None:
+    environment = loaded(copied(tmp_path))
+    names = ["everydayai.test", "api.everydayai.test"]
+
+    def commands(found: Certificate | None) -> list[str]:
+        planned = plan(
+            certificates.self_signed,
+            "/etc/ssl/everydayai",
+            names,
+            environment=environment,
+            member=environment.hosts["eai-web-1"],
+            facts={LiveCertificate: lambda folder: found},
+        )
+        return planned.commands
+
+    far = datetime.now(UTC) + timedelta(days=90)
+    assert commands(Certificate(frozenset(names), far, key_fits=True)) == []
+    made = ["/usr/local/lib/mainstay/self-signed r1 /etc/ssl/everydayai everydayai.test api.everydayai.test"]
+    assert commands(None) == made
+    assert commands(Certificate(frozenset(names), far, key_fits=False)) == made
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        (None, "there is none"),
+        (Certificate(frozenset({"a"}), NOW + timedelta(days=90), key_fits=True), "it lacks b"),
+        (Certificate(frozenset({"a", "b"}), NOW + timedelta(days=29), key_fits=True), "it ends on 2026-12-21"),
+        (Certificate(frozenset("ab"), NOW + timedelta(days=31), key_fits=False), "its key is missing or another one's"),
+        (Certificate(frozenset({"a", "b", "c"}), NOW + timedelta(days=31), key_fits=True), ""),
+    ],
+)
+def test_what_is_wrong_with_a_certificate(found: Certificate | None, fault: str) -> None:
+    assert certificates.fault_of(found, ["a", "b"], NOW) == fault
+
+
+def test_reads_what_openssl_says() -> None:
+    end = datetime(2027, 12, 24, 10, tzinfo=UTC)
+    lines = ["notAfter=Dec 24 10:00:00 2027 GMT", "X509v3 Subject Alternative Name: ", "    DNS:a.test, DNS:b.test"]
+    assert parse_certificate([*lines, "key fits"]) == Certificate(frozenset({"a.test", "b.test"}), end, key_fits=True)
+    assert parse_certificate(lines) == Certificate(frozenset({"a.test", "b.test"}), end, key_fits=False)
+    assert parse_certificate(["noise"]) is None
