@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from mainstay.plan_notes import Note
 
+# How the host scripts begin a sentence of their own, and how one ends that only points to other lines.
+KIT_SAYS = "mainstay: "
+SEE_ABOVE = "see above for what is left"
+
 
 @dataclass
 class OpOutcome:
@@ -73,6 +77,8 @@ class FleetOutcome:
 
 
 def _last_lines(output: str, count: int = 3) -> str:
-    """The end of what a command printed, on one line: where programs put their reason."""
+    """What a failing command said, on one line: the host scripts' own sentences, else the end of what it printed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " / ".join(lines[-count:])
+    own = [line.removeprefix(KIT_SAYS) for line in lines if line.startswith(KIT_SAYS) and not line.endswith(SEE_ABOVE)]
+    left = [line for line in lines if line.startswith("left: ")]
+    return " / ".join(own + left if own else lines[-count:])

@@ -12,6 +12,21 @@ from mainstay.plan_notes import Note, unified_diff
         (HostOutcome("a", ops=[OpOutcome("x", True, ok=False, output="one\n\ntwo\n")]), "x: one / two"),
         (HostOutcome("a", ops=[OpOutcome("x", True, ok=False)]), "x failed"),
         (
+            HostOutcome(
+                "a",
+                ops=[
+                    OpOutcome(
+                        "x",
+                        True,
+                        ok=False,
+                        output="last lines of b:\nboom\nmainstay: b does not start\nleft: /etc/c is not as it was\n"
+                        "mainstay: see above for what is left\n",
+                    )
+                ],
+            ),
+            "x: b does not start / left: /etc/c is not as it was",
+        ),
+        (
             HostOutcome("a", ops=[OpOutcome("x", True, ok=False, notes=[Note("error", "locked out")], output="noise")]),
             "x: locked out",
         ),
