@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyinfra import host as target
 from pyinfra.api import deploy
 
 from deploys.components.postgres import files, grants
@@ -46,7 +47,8 @@ def _contents(own: Section) -> None:
     major, managed = own.major, grants.managed(own)
     postgres.roles(major, CLUSTER, grants.roles(own), name="Set up PostgreSQL roles")
     postgres.databases(major, CLUSTER, grants.databases(own), managed, name="Set up databases")
-    for name, database in own.databases.items():
+    # pyinfra tells repetitions of one line apart by the position that `loop` adds.
+    for name, database in target.loop(own.databases.items()):
         schemas = grants.schemas(own, name)
         postgres.privileges(
             major, CLUSTER, name, schemas, database.extensions, managed, name=f"Set up privileges in {name}"
