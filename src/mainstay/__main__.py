@@ -13,8 +13,8 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     if words and words[0] not in OFFLINE:
         # Importing it patches the standard library for gevent, so it comes before everything else.
-        import pyinfra_cli  # noqa: F401, PLC0415
-    from mainstay.cli import run  # noqa: PLC0415
+        import pyinfra_cli  # noqa: F401
+    from mainstay.cli import run
 
     sys.exit(run())
 

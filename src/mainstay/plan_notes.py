@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from pyinfra import host
 
-
 IRREVERSIBLE = "irreversible"
 
 

@@ -115,7 +115,7 @@ def member(environment: Environment, _testinfra_host: Any) -> Host:
 @pytest.fixture(scope="session")
 def reach(environment: Environment, request: pytest.FixtureRequest) -> Callable[[str], Any]:
     """Gives testinfra's host for another member, by host name or by role (the first that holds it)."""
-    import testinfra  # noqa: PLC0415  only verifications pay for it
+    import testinfra
 
     def other(name_or_role: str) -> Any:
         members = environment.hosts_of(name_or_role)
