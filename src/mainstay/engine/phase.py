@@ -154,15 +154,12 @@ class Phase:
         self.writer.lease.check()
         if not self.writer.stop.asked:
             return
-        environment, run = self.writer.environment, self.writer.meta.run
+        environment, meta = self.writer.environment, self.writer.meta
         done = ", ".join(name for batch in self.batches for name in batch.hosts if name in self.verified) or "no host"
-        command = f"mainstay rollout {environment.system} --env {environment.env}"
         if not any(self.begun):
             raise Interrupted(f"stopped before anything was changed on {environment.name}")
-        raise Interrupted(
-            f"stopped in run {run} on {environment.name}: {done} verified; {command} --resume goes on, "
-            f"{command} --abort puts every host of it back"
-        )
+        ways = runs.ways_on(environment, meta.verb)
+        raise Interrupted(f"stopped in run {meta.run} on {environment.name}: {done} verified; {ways}")
 
 
 def _reasons(outcome: FleetOutcome) -> dict[str, str]:

@@ -26,13 +26,18 @@ SITE = "site.py"
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asked for. `names`: the hosts by environment where `--limit` narrows them."""
+    """What the operator asked for. `names`: the hosts by environment where `--limit` narrows them.
+
+    `at_once`: one batch of all of them, production too.
+    """
 
     command: str
     names: Mapping[str, list[str]] = field(default_factory=dict)
     resume: bool = False
     emergency: bool = False
     reason: str = ""
+    verb: str = "rollout"
+    at_once: bool = False
 
     def of(self, environment: Environment) -> list[str]:
         """The hosts that this environment's part is about."""
@@ -60,7 +65,7 @@ class Rollout:
             GateError, LeaseError: refused; nothing was changed in that environment.
             Interrupted: the operator stopped it.
         """
-        result = RunResult(environments[0].system, "rollout")
+        result = RunResult(environments[0].system, self.request.verb)
         started = time.monotonic()
         with ExitStack() as stack:
             fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
@@ -92,7 +97,7 @@ class Rollout:
             return None
         found = runs.open_runs(states)
         if found:
-            runs.check_resumable(environment, found[0], "rollout", change.change(environment).digest)
+            runs.check_resumable(environment, found[0], self.request.verb, change.change(environment).digest)
         return found[0] if found else None
 
     def _gate(self, environment: Environment, staging: Environment, fleet: Fleet | None, result: RunResult) -> None:
@@ -114,7 +119,7 @@ class Rollout:
     def _environment(self, environment: Environment, fleet: Fleet) -> EnvironmentResult:
         meta = meta_of(
             environment,
-            "rollout",
+            self.request.verb,
             change.change(environment).digest,
             self.request.command,
             reason=self.request.reason,
@@ -126,8 +131,10 @@ class Rollout:
             if found:
                 take_over(writer, found)
             work = Work(entry(SITE), self.verifier, budget=environment.common.rollout.budget)
-            names = self.request.of(environment)
-            outcome = Phase(writer, work, batches.of(environment, names), found).run()
+            # What an interrupted run has begun is finished with it, whatever this limit says.
+            names = [*self.request.of(environment), *(found.hosts if found else ())]
+            chosen = batches.whole if self.request.at_once else batches.of
+            outcome = Phase(writer, work, chosen(environment, names), found).run()
         remember(environment, fleet, self.reporter)
         return outcome
 

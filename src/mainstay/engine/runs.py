@@ -101,12 +101,14 @@ def check_none_open(environment: Environment, states: Mapping[str, HostState]) -
         GateError: with the run, and both ways on.
     """
     for run in open_runs(states):
-        verb = run.meta.verb if run.meta else "rollout"
-        ahead = f"mainstay rollout {environment.system} --env {environment.env} --resume goes on with it"
-        if verb == "rollback":
-            ahead = f"the same mainstay rollback {environment.name} goes on with it"
-        ways = f"{ahead}, mainstay rollout {environment.system} --env {environment.env} --abort puts its hosts back"
-        raise GateError(f"{environment.name}: {run}; {ways}")
+        raise GateError(f"{environment.name}: {run}; {ways_on(environment, run.meta.verb if run.meta else 'rollout')}")
+
+
+def ways_on(environment: Environment, verb: str) -> str:
+    """The two commands that end a run of `verb` which was interrupted."""
+    rollout = f"mainstay rollout {environment.system} --env {environment.env}"
+    ahead = f"{rollout} --resume" if verb == "rollout" else f"the same mainstay {verb} {environment.name}"
+    return f"{ahead} goes on with it, {rollout} --abort puts its hosts back"
 
 
 def check_resumable(environment: Environment, run: OpenRun, verb: str, change: str) -> None:
@@ -118,9 +120,10 @@ def check_resumable(environment: Environment, run: OpenRun, verb: str, change: s
     abort = f"mainstay rollout {environment.system} --env {environment.env} --abort puts its hosts back"
     if run.going_back:
         raise GateError(f"{environment.name}: {run}; it is being put back, which only --abort can finish: {abort}")
-    if run.meta is None or run.meta.verb != verb:
-        other = run.meta.verb if run.meta else "unknown"
-        raise GateError(f"{environment.name}: {run}; it is a {other}, not a {verb}: {abort}")
+    if run.meta is None:
+        raise GateError(f"{environment.name}: {run}; what it was is not known: {abort}")
+    if run.meta.verb != verb:
+        raise GateError(f"{environment.name}: {run}; {ways_on(environment, run.meta.verb)}")
     if run.meta.change != change:
         raise GateError(
             f"{environment.name}: {run}; it rolled out change {run.meta.change[:12]}, this tree is {change[:12]}: "

@@ -1,0 +1,59 @@
+"""`mainstay apply`: the chosen hosts of one environment, side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mainstay import inventory
+from mainstay.cli import output, reporting, target
+from mainstay.cli.rollout import command_line
+from mainstay.engine import rollout
+from mainstay.engine.stop import Stop
+from mainstay.errors import UsageError
+
+
+def command(
+    environment: Annotated[str, typer.Argument(metavar="SYSTEM/ENV", help=target.TARGET_HELP)],
+    *,
+    limit: Annotated[str | None, typer.Option(help=target.LIMIT_HELP)] = None,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="Production without proof on staging; needs --reason, is recorded.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/apply.schema.json).")] = False,
+) -> int:
+    """Bring the chosen hosts to what the inventory says, all at once, and verify them.
+
+    As careful as a rollout, in one batch: a host or a check that fails puts every chosen host back as it was, and
+    production takes only a change that staging verified. The same command goes on with an apply that was interrupted;
+    `mainstay rollout SYSTEM --env ENV --abort` puts it back.
+    """
+    if emergency and not reason.strip():
+        raise UsageError("--reason: found none, expected why production goes without proof on staging (--emergency)")
+    loaded = target.environment_of(environment)
+    names = target.members(loaded, limit)
+    target.announce("apply", loaded, names)
+    lab = inventory.lab_from_environment()
+    staging = loaded if loaded.env == "staging" else inventory.load(loaded.system, "staging", lab=lab)
+    request = rollout.Request(
+        command=command_line(),
+        names={loaded.env: names},
+        resume=True,
+        emergency=emergency,
+        reason=reason,
+        verb="apply",
+        at_once=True,
+    )
+    reporter = reporting.ConsoleReporter()
+    with Stop() as stop:
+        try:
+            result = rollout.Rollout(request, reporter, stop).run([loaded], staging)
+        finally:
+            reporter.close()
+    if json:
+        output.data(result.as_json())
+    else:
+        reporting.show(result)
+    return 0 if result.ok else 1
