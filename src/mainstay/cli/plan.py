@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import typer
 
-from mainstay import change
+from mainstay import change, inventory
 from mainstay.cli import output, progress, target
+from mainstay.engine import gate, holds, snapshot
+from mainstay.engine.holds import Hold
 from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
 from mainstay.outcome import FleetOutcome, HostOutcome
 
 FOUND_CHANGES = 4
+
+
+@dataclass
+class Refusals:
+    """What would keep an apply of this plan from beginning: holds in force, and why the gate is shut, if it is."""
+
+    holds: list[Hold] = field(default_factory=list)
+    gate: str = ""
 
 
 def command(
@@ -31,22 +42,39 @@ def command(
     target.announce("plan", loaded, names)
     with progress.working(f"asking {len(names)} hosts"), Fleet(loaded, names) as fleet:
         outcome = fleet.plan(target.site())
+        refusals = ask(loaded, fleet)
     if json:
-        output.data(as_json(loaded, outcome))
+        output.data(as_json(loaded, outcome, refusals))
     else:
         show(outcome, diff=diff)
+        _show_refusals(loaded, refusals)
     if not outcome.ok:
         return 1
     return FOUND_CHANGES if exit_code and outcome.changes else 0
 
 
-def as_json(environment: Environment, outcome: FleetOutcome) -> dict[str, Any]:
+def ask(environment: Environment, fleet: Fleet) -> Refusals:
+    """Asks the hosts of the plan for holds and, for production, those of staging for their proof."""
+    states = snapshot.read(fleet, [name for name in fleet.names if fleet.alive(name)])
+    found = holds.in_force(hold for state in states.values() for hold in state.holds)
+    if environment.env != "production":
+        return Refusals(found)
+    staging = inventory.load(environment.system, "staging", lab=environment.lab.name if environment.lab else None)
+    with Fleet(staging, list(staging.hosts)) as other:
+        proof = snapshot.read(other, staging.hosts)
+    hours = environment.common.rollout.verified_within_h
+    return Refusals(found, gate.staging_proof(proof, change.change(environment).digest, hours) or "")
+
+
+def as_json(environment: Environment, outcome: FleetOutcome, refusals: Refusals) -> dict[str, Any]:
     """The plan as `docs/json/plan.schema.json` describes it."""
     return {
         "environment": environment.name,
         "lab": environment.lab.name if environment.lab else None,
         "change": change.change(environment).digest,
         "changes": outcome.changes,
+        "holds": [asdict(hold) for hold in refusals.holds],
+        "gate": refusals.gate,
         "hosts": {name: _host_json(host) for name, host in outcome.hosts.items()},
     }
 
@@ -74,6 +102,13 @@ def show(outcome: FleetOutcome, *, diff: bool) -> None:
                 _show_note(note.subject, note.text, diff=diff)
     failed = f", {len(outcome.failed)} hosts failed" if outcome.failed else ""
     output.line(f"{outcome.changes} changes on {len(outcome.hosts)} hosts{failed}")
+
+
+def _show_refusals(environment: Environment, refusals: Refusals) -> None:
+    for hold in refusals.holds:
+        output.line(str(hold), style="yellow")
+    if refusals.gate:
+        output.line(f"the gate of {environment.name} is shut: {refusals.gate}", style="yellow")
 
 
 def _show_note(subject: str, text: str, *, diff: bool) -> None:
