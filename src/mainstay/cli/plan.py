@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mainstay import change, inventory
+from mainstay import change, inventory, offline
 from mainstay.cli import output, progress, target
 from mainstay.engine import gate, holds, snapshot
 from mainstay.engine.holds import Hold
@@ -40,6 +40,7 @@ def command(
     loaded = target.environment_of(environment)
     names = target.members(loaded, limit)
     target.announce("plan", loaded, names)
+    offline.check(loaded, names)
     with progress.working(f"asking {len(names)} hosts"), Fleet(loaded, names) as fleet:
         outcome = fleet.plan(target.site())
         refusals = ask(loaded, fleet)

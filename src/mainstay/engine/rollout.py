@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from mainstay import change
+from mainstay import change, offline
 from mainstay.engine import batches, gate, index, ledger, runs, snapshot
 from mainstay.engine.entries import entry
 from mainstay.engine.phase import Phase
@@ -61,12 +61,15 @@ class Rollout:
             staging: whose hosts' ledgers the gate reads.
 
         Raises:
+            InventoryError: a template fails, or an artefact is another than the one that is pinned.
             HostError: a host did not answer before anything was changed.
             GateError, LeaseError: refused; nothing was changed in that environment.
             Interrupted: the operator stopped it.
         """
         result = RunResult(environments[0].system, self.request.verb)
         started = time.monotonic()
+        for environment in environments:
+            offline.check(environment, self.request.of(environment))
         with ExitStack() as stack:
             fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
             for environment in environments:

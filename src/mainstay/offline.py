@@ -1,0 +1,41 @@
+"""What can be known to be wrong with an environment's desired state before any host is asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from mainstay import components
+from mainstay.errors import InventoryError, Problem
+from mainstay.inventory import Environment
+
+
+def check(environment: Environment, names: Iterable[str]) -> None:
+    """Renders every file of the hosts `names`, and proves the artefacts that stand on this laptop.
+
+    An artefact that is not here is no fault: hosts that have that release already need it from nobody.
+
+    Raises:
+        InventoryError: a template fails, or an artefact is not the one that releases.yaml pins.
+    """
+    for name in names:
+        components.rendered(environment, environment.hosts[name])
+    problems = [problem for service in environment.releases for problem in _artefact(environment, service)]
+    if problems:
+        raise InventoryError(problems)
+
+
+def _artefact(environment: Environment, service: str) -> list[Problem]:
+    release = environment.releases[service]
+    path = environment.root / "artefacts" / release.artefact.file
+    if not path.is_file() or (found := _sha256(path)) == release.artefact.sha256:
+        return []
+    key = ("releases", service, "artefacts", release.version, "sha256")
+    told = f"artefacts/{path.name} with SHA-256 {found}"
+    return [environment.problem(key, told, f"{release.artefact.sha256}, as it is pinned")]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
