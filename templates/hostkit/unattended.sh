@@ -7,6 +7,23 @@ lock 300 || die "another change of this host takes longer than 300 s; nothing wa
 rm -rf -- "$root"/stage.* # of a step that was killed; the lock says that nobody uses it
 stage=$(mktemp -d "$root/stage.XXXXXX") || die "cannot write to $root; nothing was changed"
 exec 3>&1 4>&2 > "$stage/.out" 2> "$stage/.err"
+
+point() { # link, target: in one rename
+    local new
+    beside new "$1" new
+    (umask 022; mkdir -p -- "${1%/*}")
+    ln -sfn -- "$2" "$new"
+    mv -fT -- "$new" "$1"
+}
+place() { # file, mode, group, path: root's, in one rename
+    local new
+    beside new "$4" new
+    (umask 022; mkdir -p -- "${4%/*}")
+    install -m "$2" -o root -g "$3" -- "$1" "$new"
+    sync -- "$new"
+    mv -fT -- "$new" "$4"
+}
+
 on_failure() { :; }
 on_exit() { :; }
 ended() {

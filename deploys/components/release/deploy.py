@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyinfra import host
+
 from deploys.components.release.files import base_of
 from deploys.operations import packages, releases
 from mainstay import context
@@ -13,9 +15,11 @@ PACKAGES = {"python": ["python3", "python3-venv"], "node": ["nodejs"]}
 def apply() -> None:
     """Every service of the host that has a release pinned."""
     environment, member = context.current()
-    for service in environment.services_on(member):
+    mine = environment.services_on(member)
+    # Over all services, with their positions: pyinfra would merge one host's first service with another's.
+    for service in host.loop(list(environment.services.values())):
         pin = environment.releases.get(service.name)
-        if pin is None:
+        if pin is None or service not in mine:
             continue
         if service.kind in PACKAGES:
             packages.present(PACKAGES[service.kind], name=f"What {service.name} runs on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyinfra import host
 from pyinfra.operations import server
 
 from deploys.components.service.files import deployment, running_on
@@ -12,7 +13,11 @@ from mainstay import context
 def apply() -> None:
     """Each service with processes: its user, then the release over the other slot where anything differs."""
     environment, member = context.current()
-    for service in running_on(environment, member):
+    mine = running_on(environment, member)
+    # Over all services, with their positions: pyinfra would merge one host's first service with another's.
+    for service in host.loop(list(environment.services.values())):
+        if service not in mine:
+            continue
         wanted = deployment(environment, member, service)
         packages.present(["procps", "python3"], name=f"What starts and proves {service.name}")
         server.user(  # noqa: S604  the user's login shell, nothing runs in one

@@ -22,7 +22,7 @@ class Deployment:
 
     `env` holds secrets as placeholders. `nginx` is the text of nginx's file for each slot, `ports` their instances,
     `port` the canonical one. `health` are the checks as `templates/hostkit/probe` reads them, asked with `host_header`.
-    In seconds, `ready_s` is how long a new instance may take until it answers, `drain_s` how long old requests may take.
+    `ready_s` is how long a new instance may take until it answers, `drain_s` how long an old request may; in seconds.
     """
 
     service: str
@@ -79,7 +79,8 @@ class Deployment:
 
     def nginx_files(self, slot: str) -> FileSet:
         """nginx's own file for the service, which may change without a new process."""
-        return FileSet([ManagedFile(self.nginx_path, self.nginx[slot], mode=0o600)], check="nginx -t -q", activate=RELOAD)
+        file = ManagedFile(self.nginx_path, self.nginx[slot], mode=0o600)
+        return FileSet([file], check="nginx -t -q", activate=RELOAD)
 
     def archive(self, slot: str, resolve: Resolve) -> bytes:
         """The tar that `switch` reads on the host, secrets in place; it goes by stdin."""
