@@ -76,11 +76,14 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
     with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
         report = Path(folder) / "report.jsonl"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+        command += ["-p", "testinfra.plugin", "-p", "mainstay.testing"]
         command += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
         command += ["--inventory", environment.name, "--hosts", ",".join(names), "--mainstay-report", str(report)]
         command += [str(path) for path in _of(environment, names, suites(components))]
         variables = dict(os.environ)
         pins = [f"{n}={r.version}={r.artefact.sha256}" for n, r in environment.releases.items()]
+        # Whatever else is installed beside Mainstay costs each batch of a rollout its import, and may interfere.
+        variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         variables[PINS] = ",".join(pins)
         if environment.lab:
             variables["MAINSTAY_LAB"] = environment.lab.name
