@@ -1,0 +1,83 @@
+"""`mainstay apply` and `plan`: what they refuse before the first connection, as an operator runs them."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_check import mainstay
+from tests.unit.inventories import SHIPPED, copied
+
+COMMANDS = (["apply", "everydayai/staging"], ["plan", "everydayai/staging"], ["rollout", "everydayai"])
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Path:
+    """The shipped system, whose hosts stand on a port of this machine where a connection would be noticed."""
+    root = copied(tmp_path)
+    folder = root / "inventories" / "everydayai"
+    for env, network in (("staging", "192.0.2."), ("production", "198.51.100.")):
+        path = folder / f"{env}.yaml"
+        path.write_text(path.read_text().replace(f"address: {network}", f"address: 127.0.{len(env)}."))
+    return root
+
+
+def template(root: Path, name: str, text: str) -> None:
+    path = root / "templates" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_a_template_that_fails_is_refused_in_one_sentence(nowhere: Path, words: list[str]) -> None:
+    template(nowhere, "redis/unit.conf.j2", "{{ no_such_value }}\n")
+    done = mainstay(*words, project=nowhere)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("mainstay: ")]
+    assert errors == [
+        "mainstay: templates/redis/unit.conf.j2: found 'no_such_value' is undefined, "
+        "expected a value for every name in the template"
+    ]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_an_artefact_with_another_checksum_is_refused_in_one_sentence(nowhere: Path, words: list[str]) -> None:
+    pins = (SHIPPED / "everydayai" / "releases.yaml").read_text()
+    (nowhere / "inventories" / "everydayai" / "releases.yaml").write_text(pins)
+    (nowhere / "artefacts").mkdir()
+    (nowhere / "artefacts" / "everydayai-frontend-1.0.0.tar").write_bytes(b"something else")
+    done = mainstay(*words, project=nowhere)
+    assert done.returncode == 2
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("mainstay: ")]
+    assert (
+        'releases.yaml:17: releases.frontend.artefacts["1.0.0"].sha256: found artefacts/everydayai-frontend-1.0.0.tar with'
+        in error
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["everydayai"], "target: found 'everydayai', expected SYSTEM/staging or SYSTEM/production"),
+        (["everydayai/staging", "--limit", "db,nobody"], "--limit: found 'nobody', expected a role or a host"),
+        (["everydayai/production", "--emergency"], "--reason: found none, expected why"),
+    ],
+)
+def test_wrong_usage(nowhere: Path, words: list[str], told: str) -> None:
+    done = mainstay("apply", *words, project=nowhere)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_host_that_is_not_there_ends_with_1_and_its_name(nowhere: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
+        path = nowhere / "inventories" / "everydayai" / "staging.yaml"
+        port = f"address: 127.0.0.1, ssh_port: {taken.getsockname()[1]}"
+        path.write_text(path.read_text().replace("address: 127.0.7.41", port))
+        done = mainstay("apply", "everydayai/staging", "--limit", "cache", project=nowhere)
+    assert done.returncode == 1
+    assert "eai-stg-cache-1: does not answer" in done.stderr
+    assert "nothing was changed" in done.stderr

@@ -1,0 +1,150 @@
+"""What all tests of real hosts share. One lab a worker, booted once; hosts rolled out once.
+
+lab        the worker's lab, its name: taken down before and after, so that a crash leaves nothing behind
+origin     a laptop with the shipped system, secrets of its own, and the system's hosts booted in the lab
+laptop     the same for one test: its copy of the project may be changed freely
+staging    staging of the system, rolled out once a worker; a test that takes it leaves it as it found it
+bare       hosts that nothing was ever installed on, in a lab of their own, for one module
+bench      one host at a time, planned, applied and broken by hand (tests/lab/bench.py)
+tiny_system  the small system of fixtures/tiny
+ground     hosts with nothing but base, of fixtures/ground
+ground     the hosts of fixtures/ground, which have nothing but base
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import ground as grounds
+from tests.lab import ground as grounds
+from tests.lab import laptop as laptops
+from tests.lab import tiny
+from tests.lab.bench import Bench
+from tests.lab.laptop import SYSTEM, Done, Laptop
+
+STAGING = f"{SYSTEM}/staging"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps each file on one worker (`--dist loadgroup`), so that its module's hosts are made once."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _name() -> str:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    return "-".join(filter(None, (os.environ.get("MAINSTAY_LAB", "bintest"), worker)))
+
+
+def _down(laptop: Laptop) -> None:
+    done = laptop.mainstay("lab", "down")
+    assert done.code == 0, done.text
+
+
+def _up(laptop: Laptop, *words: str) -> None:
+    done = laptop.mainstay("lab", "up", *words)
+    assert done.code == 0, done.text
+
+
+@pytest.fixture(scope="session")
+def lab() -> str:
+    """The name of this worker's lab."""
+    return _name()
+
+
+@pytest.fixture(scope="session")
+def origin(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """The laptop that every other of this worker is a copy of, and the booted hosts of both environments."""
+    laptop = laptops.new(tmp_path_factory.mktemp("laptop"), lab)
+    _down(laptop)
+    _up(laptop, SYSTEM)
+    yield laptop
+    _down(laptop)
+
+
+@pytest.fixture
+def laptop(origin: Laptop, tmp_path: Path) -> Laptop:
+    """A laptop for one test."""
+    return origin.copy(tmp_path / "laptop")
+
+
+@pytest.fixture
+def project(laptop: Laptop) -> Path:
+    """The folder of that laptop's project."""
+    return laptop.project
+
+
+@pytest.fixture
+def mainstay(laptop: Laptop) -> Callable[..., Done]:
+    """The real command on that laptop."""
+    return laptop.mainstay
+
+
+@pytest.fixture(scope="session")
+def staging(origin: Laptop) -> list[str]:
+    """Staging, rolled out and verified; the names of its hosts."""
+    done = origin.mainstay("rollout", SYSTEM, "--env", "staging", "--json")
+    assert done.code == 0, done.text
+    return [name for batch in done.json["environments"][0]["batches"] for name in batch["hosts"]]
+
+
+@pytest.fixture(scope="module")
+def bare(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """A laptop whose lab has staging's hosts as an image leaves them, and the secrets of `origin`."""
+    fresh = Laptop(tmp_path_factory.mktemp("bare"), f"{origin.lab}-bare", origin.identity)
+    laptop = origin.copy(fresh.folder)
+    laptop = Laptop(laptop.folder, fresh.lab, laptop.identity)
+    _down(laptop)
+    _up(laptop, STAGING)
+    yield laptop
+    _down(laptop)
+
+
+@pytest.fixture(scope="module")
+def bench(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Staging's hosts, bare, one at a time."""
+    folder = tmp_path_factory.mktemp("bench")
+    copied = origin.copy(folder)
+    laptop = Laptop(folder, f"{origin.lab}-bench", copied.identity)
+    _down(laptop)
+    _up(laptop, STAGING)
+    yield Bench(laptop.project, laptop.lab, laptop.identity)
+    _down(laptop)
+
+
+@pytest.fixture(scope="session")
+def tiny_system(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tiny.Tiny]:
+    """The small system of `fixtures/tiny` on four hosts of a lab of its own."""
+    folder = tmp_path_factory.mktemp("tiny")
+    system = tiny.new(folder / "project", folder / "laptop", f"{lab}-tiny")
+    system.outside("down")
+    system.outside("up", "tiny")
+    yield system
+    system.outside("down")
+
+
+@pytest.fixture(scope="session")
+def ground(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[grounds.Ground]:
+    """Hosts with nothing but base, in a lab of their own."""
+    system = grounds.new(tmp_path_factory.mktemp("ground") / "project", f"{lab}-ground")
+    system.outside("down")
+    system.outside("up", "ground")
+    yield system
+    system.outside("down")
+
+
+@pytest.fixture(scope="module")
+def ground(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[grounds.Ground]:
+    """The system of `fixtures/ground` on hosts of a lab of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAINSTAY_OPERATOR", "alex")
+        ground = grounds.new(tmp_path_factory.mktemp("ground") / "project", f"{lab}-ground")
+        ground.outside("down")
+        ground.outside("up", "ground")
+        yield ground
+        ground.outside("down")
