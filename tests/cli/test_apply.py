@@ -51,10 +51,8 @@ def test_an_artefact_with_another_checksum_is_refused_in_one_sentence(nowhere: P
     done = mainstay(*words, project=nowhere)
     assert done.returncode == 2
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("mainstay: ")]
-    assert (
-        'releases.yaml:17: releases.frontend.artefacts["1.0.0"].sha256: found artefacts/everydayai-frontend-1.0.0.tar with'
-        in error
-    )
+    key = 'releases.yaml:17: releases.frontend.artefacts["1.0.0"].sha256'
+    assert f"{key}: found artefacts/everydayai-frontend-1.0.0.tar with" in error
 
 
 @pytest.mark.parametrize(

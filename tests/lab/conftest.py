@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab import ground as grounds
-from tests.lab import ground as grounds
 from tests.lab import laptop as laptops
 from tests.lab import tiny
 from tests.lab.bench import Bench
@@ -124,16 +123,6 @@ def tiny_system(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     system = tiny.new(folder / "project", folder / "laptop", f"{lab}-tiny")
     system.outside("down")
     system.outside("up", "tiny")
-    yield system
-    system.outside("down")
-
-
-@pytest.fixture(scope="session")
-def ground(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[grounds.Ground]:
-    """Hosts with nothing but base, in a lab of their own."""
-    system = grounds.new(tmp_path_factory.mktemp("ground") / "project", f"{lab}-ground")
-    system.outside("down")
-    system.outside("up", "ground")
     yield system
     system.outside("down")
 
