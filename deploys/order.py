@@ -13,3 +13,7 @@ ORDER = [
 
 # What `deploys/release.py` applies: releases alone, on a host that is otherwise left as it is.
 RELEASES = ["release", "service", "frontend"]
+
+# Before this one, hosts that are applied side by side wait for each other: here a release proves itself against the
+# databases of other hosts.
+PROVES = "service"

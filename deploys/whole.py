@@ -4,8 +4,8 @@ from importlib import import_module
 
 from pyinfra import host
 
-from deploys.operations import hostkit
-from deploys.order import ORDER
+from deploys.operations import hostkit, together
+from deploys.order import ORDER, PROVES, RELEASES
 from mainstay import components, context
 
 
@@ -17,5 +17,16 @@ def apply() -> None:
     # pyinfra tells operations of one process apart by line numbers alone, without the file: without the position that
     # `host.loop` adds, two components merge wherever their lines happen to have the same numbers.
     for stem in host.loop(ORDER):
+        if stem == PROVES:
+            together.reached(name=context.TOGETHER)
+        if stem in mine:
+            import_module(f"deploys.components.{stem}.deploy").apply()
+
+
+def releases() -> None:
+    """Declares only which releases pyinfra's current host should run."""
+    environment, member = context.current()
+    mine = components.chosen(environment, member)
+    for stem in host.loop(RELEASES):
         if stem in mine:
             import_module(f"deploys.components.{stem}.deploy").apply()

@@ -8,6 +8,9 @@ from mainstay.errors import UsageError
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.groups import ENVIRONMENT, HOST
 
+# The name of the operation at which hosts that run side by side wait for each other.
+TOGETHER = "Everything that releases stand on"
+
 
 def current() -> tuple[Environment, Host]:
     """The model of the host that pyinfra is working on.

@@ -1,4 +1,4 @@
-"""Hosts, reached and driven through pyinfra. The one module that touches pyinfra's internals, gevent and paramiko.
+"""Hosts, reached and driven through pyinfra. With `mainstay.fleet_pass`, all that touches its internals and gevent.
 
 pyinfra's state is global to the process and knows one pass: prepare, then execute. A `Fleet` keeps the connections and
 makes a fresh pyinfra state for each pass, so that batches, gates and verification can stand between them. Written for
@@ -11,45 +11,30 @@ import pyinfra_cli  # noqa: F401  first: importing it patches the standard libra
 
 # isort: split
 import logging
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import paramiko
 import pyinfra
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.connect import connect_all
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.operations import run_ops
 from pyinfra.api.state import BaseStateCallback, StateStage
-from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
-from pyinfra_cli.util import exec_file
+from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from typing_extensions import override
 
 from mainstay import ssh
 from mainstay.errors import HostError
+from mainstay.fleet_pass import Observer, Pass
 from mainstay.inventory import Environment
-from mainstay.outcome import FleetOutcome, HostOutcome, OpOutcome
-from mainstay.plan_notes import IRREVERSIBLE, notes_of
+from mainstay.outcome import FleetOutcome, HostOutcome
 
 # pyinfra narrates to its own logger; Mainstay has its own output, and masks it.
 logging.getLogger("pyinfra").addHandler(logging.NullHandler())
 logging.getLogger("pyinfra").propagate = False
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-
-
-class Observer(Protocol):
-    """Told what happens while it happens; a progress bar, or plain lines."""
-
-    def host_op(self, host: str, op: str, status: str) -> None:
-        """`status` is `start`, `ok` or `failed`."""
-
-
-def marker(run_id: str | None) -> str:
-    """What commands of a run begin with, so that a host can tell which of its processes work for which run."""
-    return f": mainstay-run={run_id}; " if run_id else ""
 
 
 class Fleet:
@@ -192,37 +177,12 @@ class Fleet:
         for host in state.inventory:
             _connector(host).client, host.connected = self._clients[host.name], True
             state.activate_host(host)
-        state.set_stage(StateStage.Prepare)
-        self._prepare(state, deploy, outcome)
+        one = Pass(state, outcome, self.run_id, self.halt)
+        one.prepare(deploy)
         if execute:
-            _guard_generators(state, outcome, self)
-            if observer:
-                state.add_callback_handler(_Relay(observer))
-            state.set_stage(StateStage.Execute)
-            try:
-                run_ops(state)
-            except PyinfraError:
-                pass  # every host failed; each one's reason is in its own operations
-        _collect(state, outcome, executed=execute)
+            one.execute(observer)
+        one.collect(executed=execute)
         return outcome
-
-    def _prepare(self, state: State, deploy: Path, outcome: FleetOutcome) -> None:
-        """Evaluates the entry file once a host, side by side; a host whose evaluation fails leaves alone."""
-        state.current_deploy_filename = str(deploy)
-
-        def evaluate(host: Host) -> None:
-            try:
-                with ctx_config.use(state.config.copy()), ctx_host.use(host):
-                    exec_file(str(deploy))
-            except Exception as error:  # whatever the operator's deploy raises belongs to this host
-                outcome.hosts[host.name].error = _sentence(error)
-
-        hosts = list(state.inventory.get_active_hosts())
-        for greenlet in [state.pool.spawn(evaluate, host) for host in hosts]:
-            greenlet.get()
-        broken = {host for host in hosts if outcome.hosts[host.name].error}
-        state.active_hosts -= broken
-        state.failed_hosts |= broken
 
 
 class _ConnectErrors(BaseStateCallback):
@@ -236,101 +196,6 @@ class _ConnectErrors(BaseStateCallback):
         self.reasons[host.name] = str(error.args[0] if error.args else error)
 
 
-class _Relay(BaseStateCallback):
-    """Passes pyinfra's callbacks on to an observer."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.observer = observer
-
-    @override
-    def operation_host_start(self, state: State, host: Host, op_hash: str) -> None:  # type: ignore[override]
-        if op_hash in state.ops[host]:
-            self.observer.host_op(host.name, _name(state, op_hash), "start")
-
-    @override
-    def operation_host_success(self, state: State, host: Host, op_hash: str, retry_count: int = 0) -> None:  # type: ignore[override]
-        self.observer.host_op(host.name, _name(state, op_hash), "ok")
-
-    @override
-    def operation_host_error(  # type: ignore[override]
-        self, state: State, host: Host, op_hash: str, retry_count: int = 0, max_retries: int = 0
-    ) -> None:
-        self.observer.host_op(host.name, _name(state, op_hash), "failed")
-
-
 def _connector(host: Host) -> Any:
     """pyinfra's SSH connector of the host; its base class does not know the paramiko client it holds."""
     return host.connector
-
-
-def _guard_generators(state: State, outcome: FleetOutcome, fleet: Fleet) -> None:
-    """A Python exception in one host's operation would end the run for all hosts: make it that host's failure."""
-    for host, ops in state.ops.items():
-        for op_hash, data in ops.items():
-            data.command_generator = _guarded(data.command_generator, host, op_hash, outcome, fleet)
-
-
-def _guarded(
-    generator: Callable[[], Iterator[Any]], host: Host, op_hash: str, outcome: FleetOutcome, fleet: Fleet
-) -> Callable[[], Iterator[Any]]:
-    def commands() -> Iterator[Any]:
-        reason = fleet.halt(host.name)
-        if reason:
-            outcome.hosts[host.name].error = reason
-            yield pyinfra.api.StringCommand("false")
-            return
-        try:
-            yield from _of_run(generator(), fleet.run_id, host.name, op_hash)
-        except Exception as error:
-            outcome.hosts[host.name].error = _sentence(error)
-            yield pyinfra.api.StringCommand("false")
-
-    return commands
-
-
-def _of_run(commands: Iterator[Any], run_id: str | None, name: str, op_hash: str) -> Iterator[Any]:
-    """The commands, marked with their run; what cannot be undone is written down on the host before it is done."""
-    first = True
-    for command in commands:
-        if run_id and first:
-            for text in [note.text for note in notes_of(name, op_hash) if note.subject == IRREVERSIBLE]:
-                kept = f"/var/lib/mainstay/journal/{run_id}/irreversible"
-                yield pyinfra.api.StringCommand(f"printf '%s\\n' {shlex.quote(text)} >> {kept}")
-        first = False
-        if run_id and isinstance(command, pyinfra.api.StringCommand):
-            yield pyinfra.api.StringCommand(marker(run_id).strip(), command, **command.connector_arguments)
-        else:
-            yield command
-
-
-def _collect(state: State, outcome: FleetOutcome, *, executed: bool) -> None:
-    order = state.get_op_order()
-    for host in state.inventory:
-        record = outcome.hosts[host.name]
-        for op_hash in order:
-            data = state.ops[host].get(op_hash)
-            if data is None or (executed and not data.operation_meta.is_complete()):
-                continue
-            record.ops.append(_op_outcome(state, host, op_hash, executed))
-        if host in state.failed_hosts and record.ok:
-            record.error = "a question about the host failed, so nothing was decided from it"
-
-
-def _op_outcome(state: State, host: Host, op_hash: str, executed: bool) -> OpOutcome:
-    meta = state.ops[host][op_hash].operation_meta
-    notes = notes_of(host.name, op_hash)
-    if not executed:
-        return OpOutcome(_name(state, op_hash), changed=bool(meta.will_change), notes=notes)
-    ok = meta.did_succeed()
-    output = "" if ok else "\n".join(meta.stdout_lines + meta.stderr_lines)
-    return OpOutcome(_name(state, op_hash), changed=meta.did_change(), ok=ok, notes=notes, output=output)
-
-
-def _name(state: State, op_hash: str) -> str:
-    return ", ".join(sorted(state.get_op_meta(op_hash).names))
-
-
-def _sentence(error: BaseException) -> str:
-    """pyinfra wraps what a deploy raises; the operator wants the sentence that was meant."""
-    inner = getattr(error, "exception", None) or error.__cause__ or error
-    return str(inner) or type(inner).__name__

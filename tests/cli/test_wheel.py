@@ -88,7 +88,7 @@ def test_an_operators_file_comes_before_the_bundled_one_and_a_new_component_is_f
         "from mainstay.files import ManagedFile\n\n\ndef files(env, host):\n"
         "    return [ManagedFile('/etc/motd', env.section('motd').text + '\\n')]\n"
     )
-    (shop / "deploys" / "order.py").write_text('ORDER = ["base", "motd"]\nRELEASES = []\n')
+    (shop / "deploys" / "order.py").write_text('ORDER = ["base", "motd"]\n')
     system = shop / "inventories" / "shop" / "system.yaml"
     system.write_text(system.read_text() + "\nmotd: {text: ours}\n")
     for files in _rendered(installed, shop).values():

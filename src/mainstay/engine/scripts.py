@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mainstay import project
 from mainstay.errors import HostError
-from mainstay.fleet import Fleet, marker
+from mainstay.fleet import Fleet
+from mainstay.fleet_pass import marker
 
 KIT = "/usr/local/lib/mainstay"
 _SOURCE = re.compile(r"^\. .*/common\.sh\"$", re.MULTILINE)

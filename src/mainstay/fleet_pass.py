@@ -1,0 +1,196 @@
+"""One pass of pyinfra over connected hosts: evaluate a deploy on each, then plan or run what it declared.
+
+With `mainstay.fleet`, the only code that touches pyinfra's internals; written for pyinfra 3.10. pyinfra itself runs an
+operation on all hosts before the next one begins. Here each host runs its own operations in its own order, so that a
+database that installs does not hold up a web server; they wait for each other only at the operation `TOGETHER`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import gevent
+import pyinfra
+from gevent.event import Event
+from pyinfra.api import Host, State
+from pyinfra.api.operations import run_host_op
+from pyinfra.api.state import StateStage
+from pyinfra.context import ctx_config, ctx_host
+from pyinfra_cli.util import exec_file
+
+from mainstay.context import TOGETHER
+from mainstay.outcome import FleetOutcome, OpOutcome
+from mainstay.plan_notes import IRREVERSIBLE, notes_of
+
+UNDECIDED = "a question about the host failed, so nothing was decided from it"
+
+
+class Observer(Protocol):
+    """Told what happens while it happens; a progress bar, or plain lines."""
+
+    def host_op(self, host: str, op: str, status: str) -> None:
+        """`status` is `start`, `ok` or `failed`."""
+
+
+def marker(run_id: str | None) -> str:
+    """What commands of a run begin with, so that a host can tell which of its processes work for which run."""
+    return f": mainstay-run={run_id}; " if run_id else ""
+
+
+class Pass:
+    """One evaluation of a deploy over the hosts of `state`; what comes of it goes into `outcome`.
+
+    Args:
+        state: prepared to the stage Connect, every host connected and active.
+        halt: asked before each operation of each host; a sentence ends that host's work there.
+    """
+
+    def __init__(self, state: State, outcome: FleetOutcome, run_id: str | None, halt: Callable[[str], str]) -> None:
+        self.state = state
+        self.outcome = outcome
+        self.run_id = run_id
+        self.halt = halt
+
+    def prepare(self, deploy: Path) -> None:
+        """Evaluates the entry file once a host, side by side; a host whose evaluation fails leaves alone."""
+        self.state.set_stage(StateStage.Prepare)
+        self.state.current_deploy_filename = str(deploy)
+
+        def evaluate(host: Host) -> None:
+            try:
+                with ctx_config.use(self.state.config.copy()), ctx_host.use(host):
+                    exec_file(str(deploy))
+            except Exception as error:  # whatever the operator's deploy raises belongs to this host
+                self.outcome.hosts[host.name].error = _sentence(error)
+
+        hosts = list(self.state.inventory.get_active_hosts())
+        gevent.joinall([self.state.pool.spawn(evaluate, host) for host in hosts], raise_error=True)
+        broken = {host for host in hosts if self.outcome.hosts[host.name].error}
+        self.state.active_hosts -= broken
+        self.state.failed_hosts |= broken
+
+    def execute(self, observer: Observer | None) -> None:
+        """Runs every host's operations, side by side; a host stops at its first failure, the others go on."""
+        self.state.set_stage(StateStage.Execute)
+        self.state.is_executing = True
+        for host, ops in self.state.ops.items():
+            for op_hash, data in ops.items():
+                data.command_generator = self._guarded(data.command_generator, host, op_hash)
+        hosts = list(self.state.inventory.get_active_hosts())
+        together = _Together(len(hosts))
+
+        def work(host: Host) -> None:
+            try:
+                with ctx_host.use(host):
+                    self._run(host, observer, together)
+            finally:
+                together.leave()
+
+        # A greenlet a host, not the state's pool: a host that waits for the others must not hold the place of one.
+        gevent.joinall([gevent.spawn(work, host) for host in hosts], raise_error=True)
+
+    def _run(self, host: Host, observer: Observer | None, together: _Together) -> None:
+        for op_hash in host.op_hash_order:
+            name = _name(self.state, op_hash)
+            if name == TOGETHER:
+                together.wait()
+            if observer:
+                observer.host_op(host.name, name, "start")
+            ok = run_host_op(self.state, host, op_hash)
+            if observer:
+                observer.host_op(host.name, name, "ok" if ok else "failed")
+            if not ok:
+                self.state.failed_hosts.add(host)
+                return
+
+    def collect(self, *, executed: bool) -> None:
+        """Puts what each operation did, or would do, into the outcome."""
+        for host in self.state.inventory:
+            record = self.outcome.hosts[host.name]
+            for op_hash in host.op_hash_order:
+                data = self.state.ops[host].get(op_hash)
+                if data is None or (executed and not data.operation_meta.is_complete()):
+                    continue
+                record.ops.append(self._op(host, op_hash, executed=executed))
+            if host in self.state.failed_hosts and record.ok:
+                record.error = UNDECIDED
+
+    def _op(self, host: Host, op_hash: str, *, executed: bool) -> OpOutcome:
+        meta = self.state.ops[host][op_hash].operation_meta
+        name, notes = _name(self.state, op_hash), notes_of(host.name, op_hash)
+        if not executed:
+            return OpOutcome(name, changed=bool(meta.will_change), notes=notes)
+        ok = meta.did_succeed()
+        output = "" if ok else "\n".join(meta.stdout_lines + meta.stderr_lines)
+        return OpOutcome(name, changed=meta.did_change(), ok=ok, notes=notes, output=output)
+
+    def _guarded(self, generator: Callable[[], Iterator[Any]], host: Host, op_hash: str) -> Callable[[], Iterator[Any]]:
+        """A Python exception in one host's operation would end the run for all hosts: make it that host's failure."""
+
+        def commands() -> Iterator[Any]:
+            record = self.outcome.hosts[host.name]
+            reason = self.halt(host.name)
+            if reason:
+                record.error = reason
+                yield pyinfra.api.StringCommand("false")
+                return
+            try:
+                yield from _of_run(generator(), self.run_id, host.name, op_hash)
+            except Exception as error:
+                record.error = _sentence(error)
+                yield pyinfra.api.StringCommand("false")
+
+        return commands
+
+
+class _Together:
+    """Where hosts wait for each other: opens once everybody who still works has come."""
+
+    def __init__(self, working: int) -> None:
+        self.working = working
+        self.waiting = 0
+        self.open = Event()
+
+    def wait(self) -> None:
+        self.waiting += 1
+        self._look()
+        self.open.wait()
+
+    def leave(self) -> None:
+        """A host has ended, well or not: nobody waits for it."""
+        self.working -= 1
+        self._look()
+
+    def _look(self) -> None:
+        if self.waiting >= self.working:
+            self.open.set()
+
+
+def _of_run(commands: Iterator[Any], run_id: str | None, name: str, op_hash: str) -> Iterator[Any]:
+    """The commands, marked with their run; what cannot be undone is written down on the host before it is done."""
+    first = True
+    for command in commands:
+        if run_id and first:
+            for text in [note.text for note in notes_of(name, op_hash) if note.subject == IRREVERSIBLE]:
+                kept = f"/var/lib/mainstay/journal/{run_id}/irreversible"
+                yield pyinfra.api.StringCommand(f"printf '%s\\n' {shlex.quote(text)} >> {kept}")
+        first = False
+        if run_id and isinstance(command, pyinfra.api.StringCommand):
+            yield pyinfra.api.StringCommand(marker(run_id).strip(), command, **command.connector_arguments)
+        else:
+            yield command
+
+
+def _name(state: State, op_hash: str) -> str:
+    return ", ".join(sorted(state.get_op_meta(op_hash).names))
+
+
+def _sentence(error: BaseException) -> str:
+    """pyinfra wraps what a deploy raises; the operator wants the sentence that was meant."""
+    inner = getattr(error, "exception", None) or error.__cause__ or error
+    if "No hosts remaining" in str(inner):  # what pyinfra says when a fact of the last host failed
+        return UNDECIDED
+    return str(inner) or type(inner).__name__
