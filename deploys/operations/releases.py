@@ -70,8 +70,9 @@ def installed(base: str, pinned: Pinned, keep: int) -> Generator[StringCommand, 
     if fault:
         raise HostError(name, fault)
     note(f"{base}/releases/{pinned.version}", f"new, from {pinned.artefact.name} (SHA-256 {pinned.sha256[:12]})")
-    words = " ".join(shlex.quote(word) for word in (base, pinned.service, pinned.version, pinned.sha256, str(keep)))
-    yield StringCommand(f"base64 -d | {KIT}/install-release {words}", _stdin=_encoded(pinned.artefact))
+    words = [context.run_id() or "-", base, pinned.service, pinned.version, pinned.sha256, str(keep)]
+    command = " ".join(shlex.quote(word) for word in words)
+    yield StringCommand(f"base64 -d | {KIT}/install-release {command}", _stdin=_encoded(pinned.artefact))
 
 
 def mismatch(pinned: Pinned, declared: Declared, platform: Platform) -> str:

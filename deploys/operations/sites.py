@@ -12,7 +12,7 @@ from pyinfra.api import operation
 from deploys.operations.files import KIT
 from facts.frontend import LiveSite
 from mainstay import context
-from mainstay.plan_notes import note
+from mainstay.plan_notes import irreversible, note
 
 
 @operation()
@@ -33,6 +33,9 @@ def published(
         return
     change = f"{live.version or 'nothing'} -> {version}" if live.version != version else f"{version}, other settings"
     note(f"{base}/current", change)
+    if live.version != version:
+        # A put-back takes the index back; browsers that have the new one go on asking for its assets.
+        irreversible(f"assets of {version} are served for {keep_assets_days} days")
     words = [context.run_id() or "-", base, version, str(keep_assets_days), digest]
     words += [f"{name}={value}" for name, value in settings.items()]
     yield f"{KIT}/publish {' '.join(shlex.quote(word) for word in words)}"

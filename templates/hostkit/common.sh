@@ -3,7 +3,7 @@
 # A journal is a folder: `touched` (paths in the order of their first change), `made` (folders that were not there),
 # `old/<line of touched>` (what stood at the path, with owner and mode; nothing where nothing stood), `units/` (enabled
 # and active, before), `ready/` (a probe that a unit must pass after it was started again), `actions`
-# (check<TAB>activate: what makes the files count), `state`.
+# (check<TAB>activate: what makes the files count), `late` (paths that were not there, to be taken away last), `state`.
 set -euo pipefail
 umask 077
 root=${MAINSTAY_ROOT:-/var/lib/mainstay}
@@ -60,12 +60,21 @@ journal_save() { # folder, path: keeps what stands at the path, once; journal_sy
     # What an interrupted attempt left here is not what stood there.
     if [ -e "$old" ] || [ -L "$old" ]; then rm -rf -- "$old" || return 1; fi
     if [ -e "$p" ] || [ -L "$p" ]; then cp -aT -- "$p" "$old" || return 1; fi
-    folder=${p%/*}
+    remember_made "$j" "$p" || return 1
+    printf '%s\n' "$p" >> "$j/touched"
+}
+
+remember_made() { # folder, path: the folders above the path that are not there yet
+    local folder=${2%/*}
     while [ ! -e "$folder" ]; do
-        grep -qxF -- "$folder" "$j/made" || printf '%s\n' "$folder" >> "$j/made" || return 1
+        grep -qxF -- "$folder" "$1/made" || printf '%s\n' "$folder" >> "$1/made" || return 1
         folder=${folder%/*}
     done
-    printf '%s\n' "$p" >> "$j/touched"
+}
+
+journal_late() { # folder, path: where nothing stands yet, what will goes last, when nothing runs from it any more
+    if [ -e "$2" ] || grep -qsxF -- "$2" "$1/late"; then return 0; fi
+    remember_made "$1" "$2" && printf '%s\n' "$2" >> "$1/late"
 }
 
 journal_sync() { # folder: what it holds survives a power cut; before the first change that it is for
@@ -198,6 +207,13 @@ stop_new_units() { # folder: what did not run before stops last
     return "$failed"
 }
 
+remove_late() { # folder
+    local late
+    [ -e "$1/late" ] || return 0
+    while IFS= read -r late; do rm -rf -- "$late"; done < "$1/late"
+    remove_made "$1"
+}
+
 play_back() { # folder: the host as it was; fails when something is left, and says what
     local j=$1 failed=0
     restore_files "$j" || failed=1
@@ -205,5 +221,6 @@ play_back() { # folder: the host as it was; fails when something is left, and sa
     start_old_units "$j" || failed=1
     run_actions "$j" || failed=1
     stop_new_units "$j" || failed=1
+    remove_late "$j" || failed=1
     return "$failed"
 }

@@ -35,7 +35,7 @@ def test_another_version_goes_live(tmp_path: Path) -> None:
     assert result.commands == [
         f"/usr/local/lib/mainstay/publish r1 {BASE} 1.1.0 7 {digest} VITE_API_BASE_URL=https://api.everydayai.test/api"
     ]
-    assert result.said == f"{BASE}/current: 1.0.0 -> 1.1.0"
+    assert result.said == f"{BASE}/current: 1.0.0 -> 1.1.0\nirreversible: assets of 1.1.0 are served for 7 days"
 
 
 def test_other_settings_fill_the_index_anew(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def planned(folder: Path, pinned: Pinned, state: ReleaseState | None = None, pla
 def test_a_release_is_sent_by_standard_input_with_its_checksum(tmp_path: Path) -> None:
     pinned = artefact(tmp_path)
     result = planned(tmp_path, pinned)
-    command = f"base64 -d | /usr/local/lib/mainstay/install-release {BASE} backend 1.0.0 {pinned.sha256} 3"
+    command = f"base64 -d | /usr/local/lib/mainstay/install-release r1 {BASE} backend 1.0.0 {pinned.sha256} 3"
     assert result.commands == [command]
     assert len(result.stdin[0]) > pinned.artefact.stat().st_size
     assert result.said.startswith(f"{BASE}/releases/1.0.0: new, from everydayai-backend-1.0.0.tar")
