@@ -25,6 +25,7 @@ from deploys.operations.postgres_statements import (
 )
 from deploys.operations.scram import matches, verifier
 from facts.postgres import ClusterExists, PgDatabases, PgPrivileges, PgRoles, PgSettings, RoleState
+from facts.units import UnitStates
 from mainstay import context
 from mainstay.plan_notes import note
 
@@ -45,6 +46,27 @@ def cluster(major: int, name: str, port: int) -> Generator[str, None, None]:
 def control(major: int, name: str, *words: str) -> str:
     """The command line of the host's own script for the cluster."""
     return shlex.join([f"{KIT}/postgres-control", str(major), name, *words])
+
+
+@operation()
+def running(major: int, name: str, unit: str) -> Generator[str, None, None]:
+    """Enables and starts the cluster where it is not; a server that refuses to start fails here within seconds.
+
+    Plain `systemctl start` would say nothing (Debian's unit ignores the failure), or wait for ever for a PID file.
+    """
+    state = host.get_fact(UnitStates, units=[unit]).get(unit)
+    starts = state is None or state.active not in ("active", "reloading")
+    enables = state is None or state.enabled != "enabled"
+    if not starts and not enables:
+        host.noop(f"{unit} runs")
+        return
+    note(unit, " and ".join(verb for verb, wanted in (("enable", enables), ("start", starts)) if wanted))
+    if context.run_id():
+        yield shlex.join([f"{KIT}/journal", "unit", str(context.run_id()), unit])
+    if enables:
+        yield shlex.join(["systemctl", "enable", "--quiet", unit])
+    if starts:
+        yield control(major, name, "activate")
 
 
 @operation()

@@ -104,6 +104,11 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
             "postgres.settings.port: found a setting that the component writes itself, expected it left out",
         ),
         (
+            ("system.yaml", "log_min_duration_statement: 100ms", "shared_buffers: 64GB"),
+            "postgres.settings.shared_buffers: found 64GB on eai-db-1, which has 8192 MiB, "
+            "expected half of the host's memory at most",
+        ),
+        (
             ("system.yaml", "log_min_duration_statement: 100ms", "max_connections: 300"),
             "postgres.settings.max_connections: found a second place for it, expected postgres.max_connections",
         ),

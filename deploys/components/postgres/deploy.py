@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from deploys.components.postgres import files, grants
 from deploys.components.postgres.model import CLUSTER, Section, section
-from deploys.operations import packages, postgres, units
+from deploys.operations import packages, postgres
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
@@ -38,7 +38,7 @@ def _server(env: Environment, host: Host, own: Section) -> None:
         units=[own.unit],
     )
     installed(configuration, name="Configure PostgreSQL")
-    units.running([own.unit], name=f"Run {own.unit}")
+    postgres.running(major, CLUSTER, own.unit, name=f"Run {own.unit}")
     wanted = files.in_effect(env, host)
     postgres.settled(major, CLUSTER, wanted, own.allow_restart, name="Settle what PostgreSQL has in effect")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -21,6 +22,7 @@ from mainstay.inventory import (
     demands,
     per_env,
 )
+from mainstay.inventory.fields import parse_size
 
 ROLES = frozenset({"db", "db_replica"})
 CLUSTER = "main"
@@ -193,6 +195,19 @@ def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:
         if packaged != postgres.major:
             found = f"{postgres.major} for {host.name}, which runs Debian {host.debian}"
             problems.append(env.problem(("postgres", "major"), found, f"{packaged}, the one that release packages"))
+    return problems
+
+
+def _check_sizes(env: Environment, postgres: Section) -> list[Problem]:
+    """A cluster whose own cache does not fit its host would not start again."""
+    value = postgres.settings.get("shared_buffers")
+    problems = []
+    for host in env.hosts_of("db") if isinstance(value, str) and re.fullmatch(r"[0-9]+[kMG]B", value) else []:
+        wanted = parse_size(value)
+        if wanted > host.memory // 2:
+            found = f"{value} on {host.name}, which has {host.memory >> 20} MiB"
+            key = ("postgres", "settings", "shared_buffers")
+            problems.append(env.problem(key, found, "half of the host's memory at most"))
     return problems
 
 
