@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from mainstay import ssh
 from mainstay.errors import HostError
+from mainstay.inventory import Environment
 from mainstay.lab.paths import LabPaths
 from tests.lab.bench import ROOT, Bench
 
@@ -22,6 +24,12 @@ HOSTS = (WEB, CACHE, APP)
 
 class Ground(Bench):
     """The bench, and what an operator's own template or a power cut does to it."""
+
+    @property
+    def environment(self) -> Environment:
+        """As the files say now; the project's own component is found by the project that the environment names."""
+        with mock.patch.dict(os.environ, MAINSTAY_PROJECT=str(self.project)):
+            return super().environment
 
     def outside(self, *words: str) -> None:
         """`mainstay lab ...`."""
