@@ -142,7 +142,7 @@ def test_the_server_cannot_be_reached_from_here(environment: Environment, member
         return
     for name in redis.users:
         try:
-            answer = _ask(environment, member, redis, name, ["PING"], timeout=4)[0]
+            answer = _ask(environment, member, redis, name, ["PING"], timeout=2)[0]
         except OSError:
             continue
         assert not answer, f"{name} gets {answer!r}"
