@@ -161,7 +161,7 @@ def _budget(env: Environment) -> list[Problem]:
 def check(env: Environment) -> list[Problem]:
     """Names agree among databases and roles, Debian packages the major, and a value is said in one place."""
     postgres = section(env)
-    problems = _budget(env) + _check_settings(env, postgres) + _check_hosts(env, postgres)
+    problems = _budget(env) + _check_settings(env, postgres) + _check_hosts(env, postgres) + _check_sizes(env, postgres)
     for name, database in postgres.databases.items():
         owner = postgres.roles.get(database.owner)
         if owner is None or owner.kind != "owner" or name not in owner.databases:
