@@ -1,0 +1,116 @@
+"""How a lab comes and goes; every step may be the second try after a crash, so each first clears what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mainstay.lab import gateway, hosts, image, network, state
+from mainstay.lab.addresses import free_index
+from mainstay.lab.identity import make_key
+from mainstay.lab.inventories import Wanted
+from mainstay.lab.machine import Machine
+from mainstay.lab.mirror import Mirror
+from mainstay.lab.outside import Say, locked, remove_tree, run
+from mainstay.lab.paths import HOME, LOCKS, LabPaths
+from mainstay.lab.state import LabHost, LabState
+
+# Held while networks are given out and while the machine's own settings change.
+_MACHINE_LOCK = "machine"
+# What systemd-nspawn leaves behind when it is killed, by the machine's name.
+_LEFT_BY_NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export", "/run/systemd/nspawn/locks")
+
+
+def open_lab(paths: LabPaths, say: Say) -> LabState:
+    """The lab's state, with a network given out and a key made when it is new."""
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    HOME.chmod(0o755)
+    with locked(_MACHINE_LOCK, say):
+        lab = state.load(paths)
+        if lab is None:
+            taken = {other.index for other in state.all_states()}
+            lab = LabState(paths.name, free_index(paths.name, taken, network.foreign_networks()))
+            paths.root.mkdir(parents=True, exist_ok=True)
+            lab.save(paths)
+    if not paths.key.exists():
+        make_key(paths.key, f"mainstay lab {paths.name}")
+    return lab
+
+
+def enrol(lab: LabState, system: str, wanted: Sequence[Wanted], images: dict[int, Path]) -> list[LabHost]:
+    """The lab's entries of these hosts, new ones with the next free address; one that is there keeps its own."""
+    found = []
+    for host in wanted:
+        old = next((o for o in lab.hosts if (o.system, o.env, o.name) == (system, host.env, host.name)), None)
+        if old is None:
+            number = lab.network.free_number({other.number for other in lab.hosts})
+            old = LabHost(system, host.env, host.name, number, host.roles, host.debian, str(images[host.debian]))
+            lab.hosts.append(old)
+        found.append(old)
+    return found
+
+
+def lay_network(lab: LabState, paths: LabPaths, say: Say) -> None:
+    """The lab's bridge and way out, and nothing on it that belongs to no host any more."""
+    known = {lab.network.gateway_link, *(lab.network.link(host.number) for host in lab.hosts)}
+    for link in set(network.links_of(lab.network)) - known:
+        remove(Machine(link, paths.root / "hosts" / link, (), link, lab.network.gateway))
+    with locked(_MACHINE_LOCK, say):
+        network.open_uplink()
+    network.lay(lab.network)
+
+
+def boot_gateway(lab: LabState, paths: LabPaths, source: Mirror, say: Say) -> None:
+    """The gateway, running and with the names of all hosts."""
+    base = image.ensure_base(gateway.DEBIAN, source, say)
+    layer = gateway.ensure_image(base, source, say)
+    machine = gateway.machine(lab.network, paths, layer, base)
+    if machine.is_running() and not gateway.has_cache(paths):
+        machine.stop()
+    new = hosts.make_disk(machine, lambda: gateway.imprint_disk(machine, lab.network, paths, source))
+    if new or not gateway.has_cache(paths):
+        gateway.open_cache(paths)
+    gateway.write_names(machine, hosts.names_inside(lab))
+    if machine.is_running():
+        run(machine.inside("systemctl", "try-reload-or-restart", "lab-dns"))
+    hosts.power_on(machine, lab)
+
+
+def boot_hosts(lab: LabState, chosen: Sequence[LabHost], paths: LabPaths, say: Say) -> None:
+    """Makes, starts and waits for these hosts."""
+    hosts.in_parallel(lambda host: hosts.make(host, lab, paths), chosen)
+    hosts.write_access(lab, paths)
+
+    def boot(host: LabHost) -> None:
+        machine = hosts.machine_of(host, lab, paths)
+        hosts.power_on(machine, lab)
+        hosts.wait(machine, paths)
+        say(f"{host.name} is up at {machine.address}")
+
+    hosts.in_parallel(boot, chosen)
+
+
+def remove(machine: Machine) -> None:
+    """Takes a host away with its disk, its cable and what systemd-nspawn remembers of it."""
+    machine.stop()
+    network.unplug(machine.link)
+    machine.discard()
+    for folder in _LEFT_BY_NSPAWN:
+        for path in Path(folder).glob(f"*{machine.link}"):
+            run(["rm", "-rf", path])
+
+
+def lift(lab: LabState, paths: LabPaths, say: Say) -> None:
+    """Takes away what a lab without hosts still has: gateway, network, directory; the last lab puts forwarding back."""
+    link = lab.network.gateway_link
+    machine = Machine(link, paths.gateway, (), "gateway", lab.network.gateway)
+    machine.stop()
+    gateway.keep_packages(paths)
+    remove(machine)
+    for left in network.links_of(lab.network):
+        remove(Machine(left, paths.root / "hosts" / left, (), left, lab.network.gateway))
+    network.lift(lab.network)
+    with locked(_MACHINE_LOCK, say):
+        remove_tree(paths.root)
+        if not state.names():
+            network.close_uplinks()
