@@ -160,13 +160,14 @@ run_actions() { # folder: says which one failed, goes on with the rest
 restore_enabled() { # unit, word of before
     local now
     now=$(unit_word is-enabled "$1")
-    [ "$now" != "$2" ] || return 0
+    # What has no file now had links to one a moment ago, so the word alone does not say that nothing is left.
+    [ "$now" != "$2" ] || [ "$now" = none ] || return 0
     [ "$now" != masked ] || systemctl unmask --quiet "$1" || return 1
     case $2 in
     enabled) systemctl enable --quiet "$1" ;;
     masked) systemctl mask --quiet "$1" ;;
-    # A unit whose file is gone again has only its links left; disabling removes them and grumbles.
     disabled) systemctl disable --quiet "$1" ;;
+    # A unit whose file is gone again has only its links left; disabling removes them and grumbles.
     none|not-found) systemctl disable --quiet "$1" 2>/dev/null || true ;;
     esac
 }

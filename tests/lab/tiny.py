@@ -52,7 +52,7 @@ class Tiny:
     project: Path
     laptop: Path
     lab: str
-    number: int = 0
+    number: int = 1
 
     def env(self) -> dict[str, str]:
         fixed = {
