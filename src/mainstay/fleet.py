@@ -22,10 +22,11 @@ from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.connect import connect_all
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import BaseStateCallback, StateStage
+from pyinfra.connectors import util as connector_util
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from typing_extensions import override
 
-from mainstay import ssh
+from mainstay import plan_notes, ssh
 from mainstay.errors import HostError
 from mainstay.fleet_pass import Observer, Pass
 from mainstay.inventory import Environment
@@ -35,6 +36,16 @@ from mainstay.outcome import FleetOutcome, HostOutcome
 logging.getLogger("pyinfra").addHandler(logging.NullHandler())
 logging.getLogger("pyinfra").propagate = False
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def _nobody_to_ask(prompt: str) -> str:
+    """pyinfra asks the terminal when sudo wants a password, and dies with everybody's run where there is none."""
+    text = "sudo wants a password, expected an account that needs none"
+    plan_notes.failure(text)
+    raise OSError(text)
+
+
+connector_util.getpass = _nobody_to_ask  # type: ignore[assignment]
 
 
 class Fleet:
