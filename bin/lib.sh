@@ -22,7 +22,8 @@ packages() { # names: installs those that are missing
     done
     [ -n "$missing" ] || return 0
     say "packages:$missing"
-    find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -720 2>/dev/null | grep -q . || apt-get -qq update
+    find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -720 2>/dev/null | grep -q . \
+        || apt-get -qq update || return
     # shellcheck disable=SC2086  a list of words
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing >/dev/null
 }
@@ -32,11 +33,13 @@ environment() { # .venv with the locked versions, and this tree in it
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than Python 3.11"
     stamp=.venv/.locked-$(cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
     if [ ! -e "$stamp" ]; then
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
+        # Each with its own `|| return`: where this is called in a condition, the shell ignores `set -e`.
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv || return
         say "Python packages, exact versions, by hash"
-        [ -x .venv/bin/python ] || "$python" -m venv .venv
-        .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-        .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+        [ -x .venv/bin/python ] || "$python" -m venv .venv || return
+        pip="$PROJECT/.venv/bin/pip --disable-pip-version-check -q"
+        $pip install --require-hashes -r requirements.lock || return
+        $pip install --no-deps --no-build-isolation -e . || return
         rm -f .venv/.locked-*
         touch "$stamp"
     fi
