@@ -25,7 +25,9 @@ def command(
     emergency: Annotated[
         bool, typer.Option("--emergency", help="Production without proof on staging; needs --reason, is recorded.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why; kept in the ledger. With --abort: close the run, whatever is left.")
+    ] = "",
     limit: Annotated[str | None, typer.Option(help=f"{target.LIMIT_HELP} Needs --env.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/rollout.schema.json).")] = False,
 ) -> int:
@@ -42,7 +44,7 @@ def command(
     with Stop() as stop:
         try:
             if abort:
-                result = _abort(environments, reporter, stop)
+                result = _abort(environments, reporter, stop, reason)
             else:
                 request = rollout.Request(
                     command=command_line(),
@@ -98,11 +100,11 @@ def _limited(environment: Environment, limit: str | None) -> list[str]:
     return target.members(environment, limit)
 
 
-def _abort(environments: list[Environment], reporter: reporting.ConsoleReporter, stop: Stop) -> RunResult:
+def _abort(environments: list[Environment], reporter: reporting.ConsoleReporter, stop: Stop, reason: str) -> RunResult:
     """Production first: it was begun last."""
     result = RunResult(environments[0].system, "abort")
     for environment in reversed(environments):
-        one = rollout.abort(environment, command_line(), reporter, stop)
+        one = rollout.abort(environment, command_line(), reporter, stop, reason)
         result.environments += one.environments
         result.notes += one.notes
         result.seconds += one.seconds

@@ -181,8 +181,11 @@ def take_over(writer: Writer, found: OpenRun) -> None:
         raise HostError(name, why)
 
 
-def abort(environment: Environment, command: str, reporter: Reporter, stop: Stop) -> RunResult:
+def abort(environment: Environment, command: str, reporter: Reporter, stop: Stop, reason: str = "") -> RunResult:
     """Puts back every host of the environment's open runs, newest run first; nothing open is nothing to do.
+
+    Args:
+        reason: why what cannot be put back is accepted as it is: the run is closed then, and the ledger says so.
 
     Raises:
         LeaseError: somebody writes to the environment.
@@ -196,7 +199,7 @@ def abort(environment: Environment, command: str, reporter: Reporter, stop: Stop
         blank = meta_of(environment, "abort", "", command)
         with Writer(fleet, blank, reporter, stop) as writer:
             for found in runs.open_runs(read(fleet, [])):
-                result.environments.append(_abort_one(writer, found, blank))
+                result.environments.append(_abort_one(writer, found, blank, reason))
             for name, why in fleet.unreachable.items():
                 result.notes.append(f"{name} does not answer ({why}): what is open there stays open")
         remember(environment, fleet, reporter)
@@ -204,12 +207,12 @@ def abort(environment: Environment, command: str, reporter: Reporter, stop: Stop
     return result
 
 
-def _abort_one(writer: Writer, found: OpenRun, blank: Meta) -> EnvironmentResult:
+def _abort_one(writer: Writer, found: OpenRun, blank: Meta, reason: str) -> EnvironmentResult:
     environment = writer.environment
     writer.meta = replace(blank, run=found.run, change=found.meta.change if found.meta else "")
     writer.fleet.run_id = found.run
     outcome = EnvironmentResult(environment.name, found.run, writer.meta.change, result=ledger.PUT_BACK)
-    outcome.reason = f"aborted by {blank.who}"
+    outcome.reason = reason or f"aborted by {blank.who}"
     writer.reporter.told(str(found))
     writer.reporter.begin(f"{environment.name} put back", found.to_put_back)
     started = time.monotonic()
@@ -221,4 +224,7 @@ def _abort_one(writer: Writer, found: OpenRun, blank: Meta) -> EnvironmentResult
     left = [entry.host for entry in outcome.put_back if not entry.ok]
     summary = f"incomplete on {', '.join(left)}" if left else "every host is as it was"
     writer.reporter.end(f"{environment.name} put back", outcome.seconds, summary)
+    accepted = [name for name in left if reason and writer.fleet.alive(name)]
+    for name, why in runs.mark(writer.fleet, accepted, found.run, snapshot.BACK).failed.items():
+        writer.reporter.told(f"{name}: the run could not be closed: {why}")
     return outcome
