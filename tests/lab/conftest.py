@@ -8,7 +8,6 @@ bare       hosts that nothing was ever installed on, in a lab of their own, for 
 bench      one host at a time, planned, applied and broken by hand (tests/lab/bench.py)
 tiny_system  the small system of fixtures/tiny
 ground     hosts with nothing but base, of fixtures/ground
-ground     the hosts of fixtures/ground, which have nothing but base
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tests.lab import tiny
 from tests.lab.bench import Bench
 from tests.lab.laptop import SYSTEM, Done, Laptop
 
-STAGING = f"{SYSTEM}/staging"
+STAGING = (SYSTEM, "--env", "staging")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -99,7 +98,7 @@ def bare(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     laptop = origin.copy(fresh.folder)
     laptop = Laptop(laptop.folder, fresh.lab, laptop.identity)
     _down(laptop)
-    _up(laptop, STAGING)
+    _up(laptop, *STAGING)
     yield laptop
     _down(laptop)
 
@@ -111,7 +110,7 @@ def bench(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     copied = origin.copy(folder)
     laptop = Laptop(folder, f"{origin.lab}-bench", copied.identity)
     _down(laptop)
-    _up(laptop, STAGING)
+    _up(laptop, *STAGING)
     yield Bench(laptop.project, laptop.lab, laptop.identity)
     _down(laptop)
 
