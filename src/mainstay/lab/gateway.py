@@ -54,8 +54,15 @@ Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 """
+# Instead of Debian's own, whose groups of mirrors answer 503 wherever the list of a group came out empty at installation.
 # Indexes are asked for again after ten minutes, not after each host. Packages are never thrown away by age.
-_PROXY = "FreshIndexMaxAge: 600\nExThreshold: 0\nReportPage:\n"
+_PROXY = """CacheDir: /var/cache/apt-cacher-ng
+LogDir: /var/log/apt-cacher-ng
+SupportDir: /usr/lib/apt-cacher-ng
+FreshIndexMaxAge: 600
+ExThreshold: 0
+ReportPage:
+"""
 _CONTENT_LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -81,7 +88,8 @@ def imprint_disk(gateway: Machine, network: Network, paths: LabPaths, mirror: Mi
     # Debian's pool of time servers is the gateway.
     (etc / "dnsmasq.conf").write_text(f"address=/pool.ntp.org/{network.gateway}\n")
     proxy = f"Proxy: {mirror.proxy}\n" if mirror.proxy else ""
-    (etc / "apt-cacher-ng/zz_lab.conf").write_text(
+    (etc / "apt-cacher-ng/zz_debconf.conf").unlink(missing_ok=True)
+    (etc / "apt-cacher-ng/acng.conf").write_text(
         f"Port: {PROXY_PORT}\nBindAddress: {network.gateway}\n{_PROXY}{proxy}"
     )
 
