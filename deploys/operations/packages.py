@@ -11,8 +11,12 @@ from pyinfra.api import operation
 from facts.packages import MissingPackages
 from mainstay.plan_notes import irreversible, note
 
-# Another apt (unattended-upgrades, a colleague) is waited for rather than failed on.
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
+# Another apt (unattended-upgrades, a colleague) is waited for rather than failed on; a mirror that does not answer is
+# asked three times and then named, where apt would wait, or go on with the lists that it has.
+APT = (
+    "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "
+    "-o Acquire::Retries=3 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o APT::Update::Error-Mode=any"
+)
 
 
 @operation()
