@@ -1,8 +1,8 @@
 """What all tests of real hosts share. One lab a worker, booted once; hosts rolled out once.
 
 lab        the worker's lab, its name: taken down before and after, so that a crash leaves nothing behind
-origin     a laptop with the shipped system, secrets of its own, and the system's hosts booted in the lab
-laptop     the same for one test: its copy of the project may be changed freely
+origin     a laptop with the shipped system and secrets of its own
+laptop     a copy for one test, whose project may be changed freely; the system's hosts are booted
 staging    staging of the system, rolled out once a worker; a test that takes it leaves it as it found it
 bare       hosts that nothing was ever installed on, in a lab of their own, for one module
 bench      one host at a time, planned, applied and broken by hand (tests/lab/bench.py)
@@ -56,17 +56,22 @@ def lab() -> str:
 
 
 @pytest.fixture(scope="session")
-def origin(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    """The laptop that every other of this worker is a copy of, and the booted hosts of both environments."""
-    laptop = laptops.new(tmp_path_factory.mktemp("laptop"), lab)
-    _down(laptop)
-    _up(laptop, SYSTEM)
-    yield laptop
-    _down(laptop)
+def origin(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """The laptop that every other of this worker is a copy of."""
+    return laptops.new(tmp_path_factory.mktemp("laptop"), lab)
+
+
+@pytest.fixture(scope="session")
+def booted(origin: Laptop) -> Iterator[None]:
+    """The hosts of both environments, as an image leaves them until a test rolls something out."""
+    _down(origin)
+    _up(origin, SYSTEM)
+    yield
+    _down(origin)
 
 
 @pytest.fixture
-def laptop(origin: Laptop, tmp_path: Path) -> Laptop:
+def laptop(origin: Laptop, booted: None, tmp_path: Path) -> Laptop:
     """A laptop for one test."""
     return origin.copy(tmp_path / "laptop")
 
@@ -84,7 +89,7 @@ def mainstay(laptop: Laptop) -> Callable[..., Done]:
 
 
 @pytest.fixture(scope="session")
-def staging(origin: Laptop) -> list[str]:
+def staging(origin: Laptop, booted: None) -> list[str]:
     """Staging, rolled out and verified; the names of its hosts."""
     done = origin.mainstay("rollout", SYSTEM, "--env", "staging", "--json")
     assert done.code == 0, done.text
@@ -94,9 +99,7 @@ def staging(origin: Laptop) -> list[str]:
 @pytest.fixture(scope="module")
 def bare(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """A laptop whose lab has staging's hosts as an image leaves them, and the secrets of `origin`."""
-    fresh = Laptop(tmp_path_factory.mktemp("bare"), f"{origin.lab}-bare", origin.identity)
-    laptop = origin.copy(fresh.folder)
-    laptop = Laptop(laptop.folder, fresh.lab, laptop.identity)
+    laptop = origin.copy(tmp_path_factory.mktemp("bare"), f"{origin.lab}-bare")
     _down(laptop)
     _up(laptop, *STAGING)
     yield laptop
@@ -106,9 +109,7 @@ def bare(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 @pytest.fixture(scope="module")
 def bench(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Staging's hosts, bare, one at a time."""
-    folder = tmp_path_factory.mktemp("bench")
-    copied = origin.copy(folder)
-    laptop = Laptop(folder, f"{origin.lab}-bench", copied.identity)
+    laptop = origin.copy(tmp_path_factory.mktemp("bench"), f"{origin.lab}-bench")
     _down(laptop)
     _up(laptop, *STAGING)
     yield Bench(laptop.project, laptop.lab, laptop.identity)

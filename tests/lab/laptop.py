@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +135,10 @@ class Laptop:
         assert old in text, f"{file} no longer holds {old!r}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
-    def copy(self, folder: Path) -> Laptop:
+    def copy(self, folder: Path, lab: str | None = None) -> Laptop:
         """Another laptop with the same project, secrets and identity, and a memory of its own."""
         shutil.copytree(self.project, folder / "project", symlinks=True)
-        return replace(self, folder=folder)
+        return Laptop(folder, lab or self.lab, self.identity)
 
 
 def new(folder: Path, lab: str) -> Laptop:
