@@ -31,7 +31,7 @@ class FileStates(FactBase[dict[str, FileState]]):
     def command(self, paths: list[str], folders: list[str] | None = None) -> str:  # type: ignore[override]
         named = [shlex.quote(path) for path in paths] + [f"{shlex.quote(folder)}/*" for folder in folders or []]
         # Without `set --` a folder's name with a space would be split after its star was filled in.
-        return f"set -- {' '.join(named)}; stat -c '{_STAT}' -- \"$@\" 2>/dev/null; sha256sum -- \"$@\" 2>/dev/null; :"
+        return f'set -- {" ".join(named)}; stat -c \'{_STAT}\' -- "$@" 2>/dev/null; sha256sum -- "$@" 2>/dev/null; :'
 
     @staticmethod
     @override

@@ -100,10 +100,14 @@ def test_a_host_that_reboots_while_armed_starts_as_it_was(hosts: Ground, before:
 def test_units_and_links_are_put_back_by_the_real_systemd(hosts: Ground) -> None:
     """A unit that is new, one that stops, one that is masked: `journal back` leaves none of it."""
     kit, run = "/usr/local/lib/mainstay", "20260101T000000Z-units"
-    look = "systemctl is-enabled cron fresh apt-daily.timer; systemctl is-active cron fresh apt-daily.timer; " \
+    look = (
+        "systemctl is-enabled cron fresh apt-daily.timer; systemctl is-active cron fresh apt-daily.timer; "
         "find /etc/systemd -type l | sort | xargs ls -l --time-style=+ ; ls /etc/systemd/system; true"
+    )
     was = hosts.sh(APP, look)
-    hosts.sh(APP, f"""set -e
+    hosts.sh(
+        APP,
+        f"""set -e
         {kit}/journal save {run} /etc/systemd/system/fresh.service
         for u in cron.service fresh.service apt-daily.timer; do {kit}/journal unit {run} $u; done
         printf '[Service]\\nExecStart=sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n' \\
@@ -112,7 +116,8 @@ def test_units_and_links_are_put_back_by_the_real_systemd(hosts: Ground) -> None
         systemctl enable --quiet --now fresh
         systemctl disable --quiet --now cron
         systemctl mask --quiet --now apt-daily.timer
-        {kit}/journal back {run}""")
+        {kit}/journal back {run}""",
+    )
     assert hosts.sh(APP, look) == was
 
 
