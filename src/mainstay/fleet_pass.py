@@ -86,6 +86,10 @@ class Pass:
             try:
                 with ctx_host.use(host):
                     self._run(host, observer, together)
+            except Exception as error:  # a connection that was closed under an operation (EOFError) is this host's
+                record = self.outcome.hosts[host.name]
+                record.error = record.error or f"the connection broke: {_sentence(error)}"
+                self.state.failed_hosts.add(host)
             finally:
                 together.leave()
 
