@@ -168,6 +168,13 @@ def restore(laptop: Laptop, origin: Laptop) -> None:
     shutil.copytree(origin.project, laptop.project, symlinks=True)
 
 
+def untouched(laptop: Laptop, before: dict[str, list[str]]) -> None:
+    """Asserts that no host differs in anything, and names the lines where one does."""
+    after = laptop.fingerprints(before)
+    differing = {name: sorted(set(lines) ^ set(after[name])) for name, lines in before.items()}
+    assert not any(differing.values()), differing
+
+
 def the_message(done: Done) -> str:
     """The one error message of a command that printed no more than one."""
     assert "Traceback" not in done.text
@@ -185,11 +192,11 @@ def test_bad_input_is_one_message_and_touches_nothing(
     assert refused.code == case.code, refused.text
     assert re.fullmatch(case.message, the_message(refused)), refused.text
     assert refused.out == "", "a refusal goes to standard error alone"
-    assert laptop.fingerprints(before) == before
+    untouched(laptop, before)
     restore(laptop, origin)
     mended = laptop.mainstay(*case.words)
     assert mended.code == 0, mended.text
-    assert laptop.fingerprints(before) == before
+    untouched(laptop, before)
 
 
 def test_configuration_that_nginx_refuses_is_put_back(
@@ -205,12 +212,12 @@ def test_configuration_that_nginx_refuses_is_put_back(
     assert 'unknown directive "no_such_directive"' in message
     assert refused.err.count("no_such_directive") == 1, refused.err
     assert [(back["host"], back["ok"]) for back in environment["put_back"]] == [("eai-stg-web-1", True)]
-    assert laptop.fingerprints(before) == before
+    untouched(laptop, before)
     restore(laptop, origin)
     mended = laptop.mainstay(*WEB, "--json")
     assert mended.code == 0, mended.text
     assert faults("apply", mended.json) == []
-    assert laptop.fingerprints(before) == before
+    untouched(laptop, before)
 
 
 @pytest.mark.covers("EV-07")
@@ -222,7 +229,7 @@ def test_production_with_debug_is_refused_by_what_deploys_and_instances_run_with
         refused = laptop.mainstay(*words)
         assert refused.code == 2, refused.text
         assert "APP_DEBUG" in the_message(refused)
-    assert laptop.fingerprints(before) == before
+    untouched(laptop, before)
     ask = "for pid in $(pgrep -u everydayai); do tr '\\0' '\\n' < /proc/$pid/environ | grep ^APP_DEBUG=; done | sort -u"
     assert laptop.sh("eai-stg-app-1", ask) == "APP_DEBUG=false\n"
 
