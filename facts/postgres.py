@@ -98,8 +98,8 @@ def _acl(column: str) -> str:
     """An ACL as JSON: grantee to its privileges, those that may be granted on marked by `*`."""
     return (
         "(SELECT coalesce(json_object_agg(grantee, privileges), '{}') FROM (SELECT CASE a.grantee WHEN 0 THEN '' "
-        "ELSE pg_get_userbyid(a.grantee) END AS grantee, json_agg(a.privilege_type || CASE WHEN a.is_grantable THEN '*' "
-        f"ELSE '' END ORDER BY a.privilege_type) AS privileges FROM aclexplode({column}) a GROUP BY 1) AS x)"
+        "ELSE pg_get_userbyid(a.grantee) END AS grantee, json_agg(a.privilege_type || CASE WHEN a.is_grantable "
+        f"THEN '*' ELSE '' END ORDER BY a.privilege_type) AS privileges FROM aclexplode({column}) a GROUP BY 1) AS x)"
     )
 
 

@@ -27,7 +27,7 @@ from deploys.operations.scram import matches, verifier
 from facts.postgres import ClusterExists, PgDatabases, PgPrivileges, PgRoles, PgSettings, RoleState
 from facts.units import UnitStates
 from mainstay import context
-from mainstay.plan_notes import note
+from mainstay.plan_notes import irreversible, note
 
 
 @operation()
@@ -37,6 +37,7 @@ def cluster(major: int, name: str, port: int) -> Generator[str, None, None]:
         host.noop(f"cluster {major}/{name} is there")
         return
     note(f"{major}/{name}", "create the cluster with data checksums, UTF-8")
+    irreversible(f"cluster made: {major}/{name}")
     yield (
         f"LC_ALL=C.UTF-8 pg_createcluster --port {port} --locale C.UTF-8 --encoding UTF8 --start-conf auto "
         f"{major} {shlex.quote(name)} -- --data-checksums"
@@ -146,13 +147,14 @@ def _sent(
     major: int, name: str, database: str, changes: Iterable[Change], unchanged: str, *, together: bool
 ) -> Generator[StringCommand, None, None]:
     """Sends the statements by standard input, `together` in one transaction."""
-    statements = []
-    for change in changes:
-        note(change.subject, change.note)
-        statements.append(change.sql)
-    if not statements:
+    changes = list(changes)
+    if not changes:
         host.noop(unchanged)
         return
+    for change in changes:
+        note(change.subject, change.note)
+    irreversible(f"PostgreSQL, in {database}: {', '.join(dict.fromkeys(change.subject for change in changes))}")
+    statements = [change.sql for change in changes]
     if together:
         statements = ["BEGIN;", *statements, "COMMIT;"]
     yield StringCommand(control(major, name, "sql", database), _stdin="\n".join(statements) + "\n")

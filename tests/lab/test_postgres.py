@@ -30,6 +30,7 @@ def reload(bench: Bench) -> None:
 @pytest.fixture(scope="module")
 def db(bench: Bench) -> Bench:
     """The database host, converged from bare by one apply."""
+    bench.apply(APP)  # for its operators: what else it needs is no concern here
     bench.converged(DB)
     return bench
 
