@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType, TracebackType
 from typing import Any
 
+from mainstay.errors import Interrupted
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Stop:
@@ -28,8 +32,12 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
         # Not through the console: another greenlet may be inside it, holding its lock.
-        os.write(2, b"\nmainstay: stopping after the current step; Ctrl-C again stops at once\n")
+        if not self.asked:
+            self.asked = True
+            os.write(2, b"\nmainstay: stopping after the current step; Ctrl-C again stops at once\n")
+            return
+        os.write(2, (SHOW_CURSOR if sys.stderr.isatty() else b"") + b"\nmainstay: stopped at once; what hosts were at goes")
+        os.write(2, b" on there to its end, and the same command with --resume or --abort takes over\n")
+        # As if killed, which a run survives anyway: an exception here would be raised inside gevent's own loop.
+        os._exit(Interrupted.exit_code)
