@@ -67,9 +67,13 @@ def status(json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/la
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-def ssh(host: Host, command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...")] = None) -> int:
-    """Log in to a host as the image's user, or run a command there; its exit code is the host's."""
-    argv = _lab().ssh_argv(host, *(command or []))
+def ssh(
+    host: Host,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...")] = None,
+    user: Annotated[str | None, typer.Option(help="By default an operator, before first contact the image's.")] = None,
+) -> int:
+    """Log in to a host, or run a command there; its exit code is the host's."""
+    argv = _lab().ssh_argv(host, *(command or []), user=user)
     os.execvp(argv[0], argv)  # noqa: S606 - ssh takes this process's place, terminal and all
 
 

@@ -54,7 +54,7 @@ Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 """
-# Instead of Debian's own, whose groups of mirrors answer 503 wherever the list of a group came out empty at installation.
+# Instead of Debian's own, which sends requests on to groups of mirrors: here a host's mirror is the one it names.
 # Indexes are asked for again after ten minutes, not after each host. Packages are never thrown away by age.
 _PROXY = """CacheDir: /var/cache/apt-cacher-ng
 LogDir: /var/log/apt-cacher-ng
@@ -89,9 +89,7 @@ def imprint_disk(gateway: Machine, network: Network, paths: LabPaths, mirror: Mi
     (etc / "dnsmasq.conf").write_text(f"address=/pool.ntp.org/{network.gateway}\n")
     proxy = f"Proxy: {mirror.proxy}\n" if mirror.proxy else ""
     (etc / "apt-cacher-ng/zz_debconf.conf").unlink(missing_ok=True)
-    (etc / "apt-cacher-ng/acng.conf").write_text(
-        f"Port: {PROXY_PORT}\nBindAddress: {network.gateway}\n{_PROXY}{proxy}"
-    )
+    (etc / "apt-cacher-ng/acng.conf").write_text(f"Port: {PROXY_PORT}\nBindAddress: {network.gateway}\n{_PROXY}{proxy}")
 
 
 def write_names(gateway: Machine, names: Mapping[str, Iterable[str]]) -> None:

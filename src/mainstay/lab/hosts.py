@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +11,9 @@ from pathlib import Path
 
 from mainstay.errors import LabError
 from mainstay.lab import network
-from mainstay.lab.identity import Identity, host_key, imprint
+from mainstay.lab.identity import PROXY_PORT, Identity, host_key, imprint
 from mainstay.lab.machine import Machine
-from mainstay.lab.outside import write_atomically
+from mainstay.lab.outside import run, write_atomically
 from mainstay.lab.overlay import HostOverlay, Overlay, unproven
 from mainstay.lab.paths import LabPaths
 from mainstay.lab.sshfiles import known_hosts, ssh_config
@@ -58,25 +57,42 @@ def power_on(machine: Machine, lab: LabState) -> None:
         machine.start()
 
 
-def wait(machine: Machine, paths: LabPaths) -> None:
-    """Returns when the host has booted and lets the image's user in.
+def wait(machine: Machine) -> None:
+    """Returns when the host has booted and its SSH server answers.
 
     Raises:
         LabError: it did not within 90 s; the message ends with what its console said.
     """
     deadline = time.monotonic() + BOOT_TIMEOUT_S
-    while not (_banner(str(machine.address)) and _logs_in(machine, paths)):
+    while not (_banner(str(machine.address)) and _has_booted(machine)):
         if time.monotonic() > deadline or not machine.is_running():
             why = "is off again" if not machine.is_running() else f"does not answer {BOOT_TIMEOUT_S} s after its start"
             raise LabError(f"{machine.hostname}: {why}; its console ends with: {machine.last_words()}")
         time.sleep(_POLL_S)
 
 
+def wait_for_packages(gateway: Machine) -> None:
+    """Returns when the gateway's proxy takes requests.
+
+    Raises:
+        LabError: it does not within 90 s.
+    """
+    deadline = time.monotonic() + BOOT_TIMEOUT_S
+    while not _connects(str(gateway.address), PROXY_PORT):
+        if time.monotonic() > deadline:
+            raise LabError(f"The gateway gives no packages; its console ends with: {gateway.last_words()}")
+        time.sleep(_POLL_S)
+
+
 def in_parallel(work: Callable[[LabHost], None], hosts: Iterable[LabHost]) -> None:
-    """Does `work` for all hosts, a few at a time; the first error is raised after the others have ended."""
+    """Does `work` for all hosts, a few at a time; the first error ends it."""
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
-        for done in [pool.submit(work, host) for host in hosts]:
-            done.result()
+        try:
+            for done in [pool.submit(work, host) for host in hosts]:
+                done.result()
+        except BaseException:  # Ctrl-C too: what has not begun does not begin
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def write_access(lab: LabState, paths: LabPaths) -> None:
@@ -115,6 +131,14 @@ def address_of(host: LabHost, lab: LabState) -> str:
     return str(lab.network.address(host.number))
 
 
+def _connects(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def _banner(address: str) -> bool:
     """Whether an SSH server answers; far cheaper to ask than a login."""
     try:
@@ -124,7 +148,13 @@ def _banner(address: str) -> bool:
         return False
 
 
-def _logs_in(machine: Machine, paths: LabPaths) -> bool:
-    # Before this, users are turned away ("System is booting up"), and services of the image are still starting.
-    argv = ["ssh", "-F", str(paths.ssh_config), str(machine.address), "systemctl is-system-running --wait; true"]
-    return subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
+def _has_booted(machine: Machine) -> bool:
+    """Waits for the end of the boot; until then users are turned away ("System is booting up").
+
+    It is asked at the host's keyboard and not over SSH: who may log in there is decided by what Mainstay deploys.
+    """
+    try:
+        state = run(machine.inside("systemctl", "is-system-running", "--wait"), check=False).strip()
+    except LabError:
+        return False
+    return state in ("running", "degraded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from mainstay.lab.mirror import Mirror
 from mainstay.lab.outside import Say, locked, remove_tree, run
 from mainstay.lab.paths import IMAGES
 from mainstay.lab.recipe import Recipe, base
+
+_UNUSED_S = 7 * 24 * 3600
 
 
 def ensure_base(debian: int, mirror: Mirror, say: Say) -> Path:
@@ -25,11 +28,11 @@ def ensure_base(debian: int, mirror: Mirror, say: Say) -> Path:
 def ensure(name: str, build: Callable[[Path], None], say: Say) -> Path:
     """The image called `name`, built by `build` into the folder that it is given when it is not there yet."""
     image = IMAGES / name
-    if image.is_dir():
+    if _is_there(image):
         return image
     IMAGES.mkdir(parents=True, exist_ok=True)
     with locked(f"image-{name}", say):
-        if image.is_dir():
+        if _is_there(image):
             return image
         begin = time.monotonic()
         say(f"building the image {name}, once")
@@ -37,8 +40,25 @@ def ensure(name: str, build: Callable[[Path], None], say: Say) -> Path:
         remove_tree(half_built)
         build(half_built)
         half_built.rename(image)
+        _prune()
         say(f"built the image {name} in {time.monotonic() - begin:.0f} s")
     return image
+
+
+def _is_there(image: Path) -> bool:
+    try:
+        os.utime(image)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _prune() -> None:
+    """Removes images that nobody asked for in a week, and that no host stands on; half-built ones too."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    for image in IMAGES.iterdir():
+        if time.time() - image.stat().st_mtime > _UNUSED_S and str(image) not in mounts:
+            remove_tree(image)
 
 
 def _bootstrap(recipe: Recipe, mirror: Mirror, folder: Path) -> None:

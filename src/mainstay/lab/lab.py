@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mainstay.errors import LabError
-from mainstay.lab import full_disk, hosts, image, inventories, lifecycle, mirror, network, requirements, state
+from mainstay.lab import access, full_disk, hosts, image, inventories, lifecycle, mirror, network, requirements, state
 from mainstay.lab.addresses import DEFAULT_LAB, checked_name
 from mainstay.lab.inventories import Wanted
 from mainstay.lab.machine import Machine
-from mainstay.lab.outside import Say, locked, remove_tree
+from mainstay.lab.outside import Say, locked
 from mainstay.lab.paths import LabPaths
 from mainstay.lab.state import LabHost, LabState
 
@@ -56,8 +56,9 @@ class Lab:
             chosen = lifecycle.enrol(lab, system, wanted, images)
             lab.save(self.paths)
             lifecycle.lay_network(lab, self.paths, self._say)
-            lifecycle.boot_gateway(lab, self.paths, source, self._say)
+            gateway = lifecycle.boot_gateway(lab, self.paths, source, self._say)
             lifecycle.boot_hosts(lab, chosen, self.paths, self._say)
+            hosts.wait_for_packages(gateway)
             return chosen
 
     def down(self, system: str | None = None) -> list[LabHost]:
@@ -69,7 +70,7 @@ class Lab:
         with locked(f"lab-{self.name}", self._say):
             lab = state.load(self.paths)
             if lab is None:
-                remove_tree(self.paths.root)
+                lifecycle.forget(self.paths, self._say)
                 return []
             leaving = lab.hosts_of(system)
             hosts.in_parallel(lambda host: lifecycle.remove(self._machine(lab, host)), leaving)
@@ -106,16 +107,19 @@ class Lab:
             if not machine.has_disk():
                 raise LabError(f"{host}: found no disk after a crash of this machine, expected one: run lab up again.")
             hosts.power_on(machine, lab)
-            hosts.wait(machine, self.paths)
+            hosts.wait(machine)
 
     def exec(self, host: str, command: str, *, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs a shell command on the host over SSH as the image's user, who may use sudo without a password."""
+        """Runs a shell command on the host over SSH, as a user who may use sudo without a password."""
         argv = self.ssh_argv(host, command)
         return subprocess.run(argv, input=stdin or "", capture_output=True, text=True, check=False)
 
-    def ssh_argv(self, host: str, *command: str) -> list[str]:
-        """OpenSSH's command line for the host."""
-        return ["ssh", "-F", str(self.paths.ssh_config), self.address(host), *command]
+    def ssh_argv(self, host: str, *command: str, user: str | None = None) -> list[str]:
+        """OpenSSH's command line for the host, as `user`, by default whoever is let in."""
+        lab = self.state()
+        entry = lab.find(host)
+        chosen = user or access.user_of(self._machine(lab, entry), self.paths)
+        return ["ssh", "-F", str(self.paths.ssh_config), "-l", chosen, hosts.address_of(entry, lab), *command]
 
     def inside(self, host: str, *argv: str) -> subprocess.CompletedProcess[str]:
         """Runs a program as root in the host without its network or sshd, as somebody at its keyboard would."""

@@ -17,8 +17,8 @@ from mainstay.lab.state import LabHost, LabState
 
 # Held while networks are given out and while the machine's own settings change.
 _MACHINE_LOCK = "machine"
-# What systemd-nspawn leaves behind when it is killed, by the machine's name.
-_LEFT_BY_NSPAWN = ("/run/systemd/nspawn/propagate", "/run/systemd/nspawn/unix-export", "/run/systemd/nspawn/locks")
+# Where systemd-nspawn, when it is killed, leaves something by the machine's name, and by its root's inode.
+_NSPAWN = Path("/run/systemd/nspawn")
 
 
 def open_lab(paths: LabPaths, say: Say) -> LabState:
@@ -60,8 +60,8 @@ def lay_network(lab: LabState, paths: LabPaths, say: Say) -> None:
     network.lay(lab.network)
 
 
-def boot_gateway(lab: LabState, paths: LabPaths, source: Mirror, say: Say) -> None:
-    """The gateway, running and with the names of all hosts."""
+def boot_gateway(lab: LabState, paths: LabPaths, source: Mirror, say: Say) -> Machine:
+    """The gateway, started and with the names of all hosts."""
     base = image.ensure_base(gateway.DEBIAN, source, say)
     layer = gateway.ensure_image(base, source, say)
     machine = gateway.machine(lab.network, paths, layer, base)
@@ -69,11 +69,14 @@ def boot_gateway(lab: LabState, paths: LabPaths, source: Mirror, say: Say) -> No
         machine.stop()
     new = hosts.make_disk(machine, lambda: gateway.imprint_disk(machine, lab.network, paths, source))
     if new or not gateway.has_cache(paths):
+        for other in state.names():  # labs that are up have what this one will ask for
+            gateway.keep_packages(LabPaths(other))
         gateway.open_cache(paths)
     gateway.write_names(machine, hosts.names_inside(lab))
     if machine.is_running():
         run(machine.inside("systemctl", "try-reload-or-restart", "lab-dns"))
     hosts.power_on(machine, lab)
+    return machine
 
 
 def boot_hosts(lab: LabState, chosen: Sequence[LabHost], paths: LabPaths, say: Say) -> None:
@@ -84,7 +87,7 @@ def boot_hosts(lab: LabState, chosen: Sequence[LabHost], paths: LabPaths, say: S
     def boot(host: LabHost) -> None:
         machine = hosts.machine_of(host, lab, paths)
         hosts.power_on(machine, lab)
-        hosts.wait(machine, paths)
+        hosts.wait(machine)
         say(f"{host.name} is up at {machine.address}")
 
     hosts.in_parallel(boot, chosen)
@@ -94,10 +97,13 @@ def remove(machine: Machine) -> None:
     """Takes a host away with its disk, its cable and what systemd-nspawn remembers of it."""
     machine.stop()
     network.unplug(machine.link)
+    left = [_NSPAWN / "propagate" / machine.link, _NSPAWN / "unix-export" / machine.link]
+    if machine.root.exists():
+        root = machine.root.stat()
+        left.append(_NSPAWN / "locks" / f"inode-{root.st_dev}:{root.st_ino}")
     machine.discard()
-    for folder in _LEFT_BY_NSPAWN:
-        for path in Path(folder).glob(f"*{machine.link}"):
-            run(["rm", "-rf", path])
+    for path in left:
+        remove_tree(path)
 
 
 def lift(lab: LabState, paths: LabPaths, say: Say) -> None:
@@ -110,6 +116,11 @@ def lift(lab: LabState, paths: LabPaths, say: Say) -> None:
     for left in network.links_of(lab.network):
         remove(Machine(left, paths.root / "hosts" / left, (), left, lab.network.gateway))
     network.lift(lab.network)
+    forget(paths, say)
+
+
+def forget(paths: LabPaths, say: Say) -> None:
+    """Removes the lab's directory; after the last lab, forwarding is as it was before the first."""
     with locked(_MACHINE_LOCK, say):
         remove_tree(paths.root)
         if not state.names():

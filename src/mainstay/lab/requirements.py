@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mainstay.errors import LabError
@@ -13,6 +14,7 @@ from mainstay.errors import LabError
 # Debian's package of each program that the lab starts.
 PROGRAMS = {
     "systemd-nspawn": "systemd-container",
+    "apt-config": "apt",
     "mmdebstrap": "mmdebstrap",
     "nft": "nftables",
     "ip": "iproute2",
@@ -25,7 +27,11 @@ WITHOUT = "Without the lab these work: mainstay check, render, schema, secrets."
 
 
 def missing(
-    system: str, user: int, which: Callable[[str], str | None], filesystems: str, links: Callable[[str], bool]
+    system: str,
+    user: int,
+    which: Callable[[str], str | None],
+    filesystems: Callable[[], str],
+    works: Callable[[Sequence[str]], bool],
 ) -> str | None:
     """What the lab lacks, as a sentence without its end; None when it can run.
 
@@ -33,8 +39,8 @@ def missing(
         system: the operating system, as `platform.system()` names it.
         user: the effective user id.
         which: the path of a program, None when it is not installed.
-        filesystems: the text of /proc/filesystems.
-        links: whether the kernel can make a network link of this type.
+        filesystems: gives the text of /proc/filesystems.
+        works: whether this command ends with 0.
     """
     if system != "Linux":
         return f"this is {system}, and its hosts are containers of Linux"
@@ -43,11 +49,19 @@ def missing(
     absent = {package for program, package in PROGRAMS.items() if which(program) is None}
     if absent:
         return f"programs are missing (apt-get install {' '.join(sorted(absent))})"
-    if "overlay" not in filesystems.split():
+    return missing_in_kernel(filesystems, works)
+
+
+def missing_in_kernel(filesystems: Callable[[], str], works: Callable[[Sequence[str]], bool]) -> str | None:
+    """What this kernel lacks, as `missing` says it."""
+    if "overlay" not in filesystems().split() and not works(["modprobe", "overlay"]):
         return "this kernel has no overlayfs (CONFIG_OVERLAY_FS)"
     for kind, option in (("bridge", "CONFIG_BRIDGE"), ("veth", "CONFIG_VETH")):
-        if not links(kind):
-            return f"this kernel has no {kind} links ({option})"
+        # A link of this kind in a network namespace that ends with the command.
+        if not works(["unshare", "--net", "ip", "link", "add", "try0", "type", kind]):
+            return f"this kernel has no {kind} links ({option}), or this is a container that may not make them"
+    if not works(["nft", "--check", "add", "table", "ip", "mslab-try"]):
+        return "this kernel has no nftables (CONFIG_NF_TABLES)"
     return None
 
 
@@ -57,7 +71,7 @@ def require() -> None:
     Raises:
         LabError: it cannot; the message says why and what works without it.
     """
-    fault = missing(platform.system(), os.geteuid(), _which, _filesystems(), _can_link)
+    fault = missing(platform.system(), os.geteuid(), _which, _filesystems, _works)
     if fault:
         raise LabError(f"The lab cannot run here: {fault}. {WITHOUT}")
 
@@ -68,14 +82,11 @@ def _which(program: str) -> str | None:
 
 
 def _filesystems() -> str:
-    path = Path("/proc/filesystems")
-    if "overlay" not in path.read_text(encoding="ascii"):
-        os.system("modprobe overlay 2>/dev/null")  # noqa: S605 - a constant; where it fails the sentence says so
-    return path.read_text(encoding="ascii")
+    return Path("/proc/filesystems").read_text(encoding="ascii")
 
 
-def _can_link(kind: str) -> bool:
-    name = f"mstry{os.getpid() % 1_000_000}"
-    made = os.system(f"ip link add {name} type {kind} 2>/dev/null")  # noqa: S605 - as above; it loads the module too
-    os.system(f"ip link del {name} 2>/dev/null")  # noqa: S605
-    return made == 0
+def _works(argv: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
