@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from mainstay.components import chosen as components_of
 from mainstay.errors import HostError, UsageError
 from mainstay.inventory import Environment
 from mainstay.inventory.loading import PINS
+
+PROCESSES = 4
+# pytest's exit code where none of the chosen checks applies to the hosts of one share.
+NO_TESTS = 5
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,21 @@ def suites(components: list[str] | None = None) -> list[Path]:
 
 
 def verify(environment: Environment, names: list[str], components: list[str] | None = None) -> VerifyOutcome:
-    """Runs the checks that apply to the roles of `names` and returns every result.
+    """Runs the checks that apply to the roles of `names` and returns every result, in the order of `names`.
 
-    A process of its own runs pytest: pytest and pyinfra's patched standard library do not share one well.
+    Processes of their own run pytest: it and pyinfra's patched standard library do not share one well. There are up to
+    four, each with its share of the hosts: most checks wait for a host, some for a firewall that drops.
 
     Raises:
         HostError: pytest itself could not run; the message holds its last line.
     """
+    shares = [names[start::PROCESSES] for start in range(min(PROCESSES, len(names)))]
+    with ThreadPoolExecutor(max_workers=PROCESSES) as pool:
+        found = [check for share in pool.map(lambda one: _run(environment, one, components), shares) for check in share]
+    return VerifyOutcome(sorted(found, key=lambda check: names.index(check.host) if check.host in names else -1))
+
+
+def _run(environment: Environment, names: list[str], components: list[str] | None) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
         report = Path(folder) / "report.jsonl"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
@@ -80,21 +93,26 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
         command += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
         command += ["--inventory", environment.name, "--hosts", ",".join(names), "--mainstay-report", str(report)]
         command += [str(path) for path in _of(environment, names, suites(components))]
-        variables = dict(os.environ)
-        pins = [f"{n}={r.version}={r.artefact.sha256}" for n, r in environment.releases.items()]
-        # Whatever else is installed beside Mainstay costs each batch of a rollout its import, and may interfere.
-        variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        variables[PINS] = ",".join(pins)
-        if environment.lab:
-            variables["MAINSTAY_LAB"] = environment.lab.name
         done = subprocess.run(
-            command, capture_output=True, text=True, env=variables, stdin=subprocess.DEVNULL, check=False
+            command, capture_output=True, text=True, env=_variables(environment), stdin=subprocess.DEVNULL, check=False
         )
-        outcome = VerifyOutcome(_read(report))
-    if done.returncode not in (0, 1) or not outcome.checks:
+        checks = _read(report)
+    nothing_applies = done.returncode == NO_TESTS
+    if (done.returncode not in (0, 1) or not checks) and not nothing_applies:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise HostError(", ".join(names), f"verification could not run: {lines[-1] if lines else 'no output'}")
-    return outcome
+    return checks
+
+
+def _variables(environment: Environment) -> dict[str, str]:
+    variables = dict(os.environ)
+    pins = [f"{n}={r.version}={r.artefact.sha256}" for n, r in environment.releases.items()]
+    # Whatever else is installed beside Mainstay costs each batch of a rollout its import, and may interfere.
+    variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    variables[PINS] = ",".join(pins)
+    if environment.lab:
+        variables["MAINSTAY_LAB"] = environment.lab.name
+    return variables
 
 
 def _of(environment: Environment, names: list[str], paths: list[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,12 +100,15 @@ def test_ports_are_open_to_those_who_need_them_and_closed_to_others(
 ) -> None:
     ports = _ports(environment, member)
     public = {port for port, sources in ports.items() if sources is None}
-    found = _answers(_here, member.address, sorted(ports))
-    assert found == public, f"from this laptop: {_difference(found, public)}"
+    asked = {"this laptop": (_here, public)}
     for peer in _peers(environment, member, reach):
-        found = _answers(reach(peer.name).check_output, member.address, sorted(ports))
         wanted = {port for port, sources in ports.items() if _open_to(sources, peer)}
-        assert found == wanted, f"from {peer.name} ({', '.join(peer.roles)}): {_difference(found, wanted)}"
+        asked[f"{peer.name} ({', '.join(peer.roles)})"] = (reach(peer.name).check_output, wanted)
+    # Side by side: what is dropped is waited for.
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(lambda ask: _answers(ask, member.address, sorted(ports)), [ask for ask, _ in asked.values()])
+    for (who, (_, wanted)), found in zip(asked.items(), answers, strict=True):
+        assert found == wanted, f"from {who}: {_difference(found, wanted)}"
 
 
 def test_ports_are_closed_over_ipv6_too(
