@@ -110,7 +110,8 @@ restore_file() { # what stood there, path
     local was=$1 p=$2 old new
     beside new "$p" new
     rm -f -- "$new"
-    if [ ! -e "$was" ] && [ ! -L "$was" ]; then rm -rf -- "$p"; return; fi
+    # A bare `return` in what a trap calls gives the status from before the trap.
+    if [ ! -e "$was" ] && [ ! -L "$was" ]; then rm -rf -- "$p"; return $?; fi
     mkdir -p -- "${p%/*}" || return 1
     beside old "$p" old
     rm -rf -- "$old" || return 1

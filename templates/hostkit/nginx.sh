@@ -7,7 +7,7 @@ nginx_workers() { pgrep -P "$(cat /run/nginx.pid)" | sort || true; }
 nginx_reload() {
     local new=
     old_workers=
-    if ! systemctl is-active --quiet nginx; then systemctl start nginx; return; fi
+    if ! systemctl is-active --quiet nginx; then systemctl start nginx; return $?; fi
     old_workers=$(nginx_workers)
     systemctl reload nginx
     for _ in $(seq 100); do
