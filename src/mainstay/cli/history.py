@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from mainstay.cli import output, progress, target
-from mainstay.cli.reporting import SHORT
 from mainstay.engine import index, snapshot
 from mainstay.engine.records import Record, records
 from mainstay.fleet import Fleet
@@ -53,37 +52,26 @@ def _refresh(environment: Environment) -> tuple[list[str], bool]:
 
 
 def _show(found: list[Record], told: list[str]) -> None:
-    rows = [
-        [
-            record.when,
-            record.who,
-            record.environment,
-            record.verb + (" (emergency)" if record.emergency else ""),
-            record.result,
-            ", ".join(f"{name} {version}" for name, version in record.releases.items()),
-            str(len(record.hosts)),
-            str(record.changes),
-            record.change[:SHORT],
-            record.run,
-            record.reason,
-        ]
-        for record in found
-    ]
-    columns = [
-        "when",
-        "who",
-        "environment",
-        "what",
-        "result",
-        "releases",
-        "hosts",
-        "changes",
-        "change",
-        "run",
-        "reason",
-    ]
-    output.table("history", columns, rows)
+    columns = ["when", "who", "environment", "what", "result", "releases", "changes", "run"]
+    output.table("history", columns, [_cells(record) for record in found])
+    for record in found:
+        if record.reason:
+            output.line(f"{record.run}: {record.reason}", style="dim")
     for sentence in told:
         output.told(sentence, style="yellow")
     if not found:
         output.told("no run is recorded")
+
+
+def _cells(record: Record) -> list[str]:
+    """One run on one line of a wide terminal; the time to the minute, in UTC."""
+    return [
+        record.when[:16].replace("T", " "),
+        record.who,
+        record.environment,
+        record.verb + (" (emergency)" if record.emergency else ""),
+        record.result,
+        ", ".join(f"{name} {version}" for name, version in record.releases.items()),
+        f"{record.changes} on {len(record.hosts)} hosts",
+        record.run,
+    ]

@@ -50,19 +50,19 @@ def _refresh_one(index: sqlite3.Connection, environment: Environment, name: str,
     where = "world = ? and system = ? and env = ? and host = ?"
     known = dict(index.execute(f"select n, digest from rows where {where}", key))  # noqa: S608  no values in it
     now = {number: ledger.line_digest(line) for number, line in enumerate(found.lines, start=1)}
-    told = []
+    lost: list[int] = []
     if known and known.get(1) == now.get(1):
         lost = sorted(number for number, digest in known.items() if now.get(number) != digest)
-        if lost:
-            told.append(f"{name}: ledger row {lost[0]} is not the one that this laptop has seen")
     else:
         index.execute(f"delete from rows where {where}", key)  # noqa: S608
+    if lost:  # what was seen stays, so that it is told until somebody has looked into it
+        return [f"{name}: ledger row {lost[0]} is not the one that this laptop has seen"]
     for row, line in zip(found.rows, found.lines, strict=False) if not found.damage else []:
         index.execute(
             "insert or replace into rows values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, row.n, row.run, row.when, ledger.line_digest(line), line),
         )
-    return told
+    return []
 
 
 def rows(environment_or_world: str, system: str, env: str | None = None) -> list[ledger.Row]:

@@ -37,7 +37,7 @@ class Stop:
             self.asked = True
             os.write(2, b"\nmainstay: stopping after the current step; Ctrl-C again stops at once\n")
             return
-        os.write(2, (SHOW_CURSOR if sys.stderr.isatty() else b"") + b"\nmainstay: stopped at once; what hosts were at goes")
-        os.write(2, b" on there to its end, and the same command with --resume or --abort takes over\n")
+        told = b"\nmainstay: stopped at once; hosts finish the step they are at, --resume or --abort takes over\n"
+        os.write(2, (SHOW_CURSOR if sys.stderr.isatty() else b"") + told)
         # As if killed, which a run survives anyway: an exception here would be raised inside gevent's own loop.
         os._exit(Interrupted.exit_code)
