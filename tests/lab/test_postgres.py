@@ -168,7 +168,6 @@ def test_a_restart_waits_for_leave(db: Bench) -> None:
     db.converged(DB)
 
 
-TIME = "SELECT pg_sleep(0)"
 BREAKS: dict[str, tuple[str, str, set[str]]] = {
     "pending restart": (
         "ALTER SYSTEM SET max_wal_senders = 7",

@@ -149,7 +149,7 @@ def test_the_server_cannot_be_reached_from_here(environment: Environment, member
 
 
 def _ask(
-    environment: Environment, via: Host, redis: Section, name: str, commands: list[str], timeout: float = 10
+    environment: Environment, via: Host, redis: Section, name: str, commands: list[str], *, timeout: float = 10
 ) -> list[str]:
     """First line of each answer after a login from `via`; the password never leaves this process.
 
