@@ -29,10 +29,11 @@ class SettingState:
 
 @dataclass(frozen=True)
 class SettingsState:
-    """The settings asked for, and the names that ALTER SYSTEM has set (TP-09)."""
+    """The settings asked for, the file that has the last word on each, and what ALTER SYSTEM has set (TP-09)."""
 
     settings: dict[str, SettingState]
     altered: list[str]
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,17 @@ class PgSettings(_JsonFact[SettingsState | None]):
                 'pending_restart', pending_restart)) FROM pg_settings
                 WHERE lower(name) = ANY ({_names(names)})),
             'altered', (SELECT coalesce(json_agg(DISTINCT name ORDER BY name), '[]') FROM pg_file_settings
-                WHERE sourcefile LIKE '%/postgresql.auto.conf'))""",
+                WHERE sourcefile LIKE '%/postgresql.auto.conf'),
+            'files', (SELECT coalesce(json_object_agg(name, sourcefile), '{{}}') FROM (SELECT DISTINCT ON (lower(name))
+                lower(name) AS name, sourcefile FROM pg_file_settings WHERE lower(name) = ANY ({_names(names)})
+                ORDER BY lower(name), seqno DESC) AS last))""",
         )
 
     @staticmethod
     @override
     def parse(data: Any) -> SettingsState:
         settings = {name: SettingState(**row) for name, row in (data["settings"] or {}).items()}
-        return SettingsState(settings, data["altered"])
+        return SettingsState(settings, data["altered"], data["files"])
 
 
 class PgRoles(_JsonFact[dict[str, RoleState] | None]):

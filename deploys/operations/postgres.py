@@ -71,10 +71,19 @@ def running(major: int, name: str, unit: str) -> Generator[str, None, None]:
 
 
 @operation()
-def settled(major: int, name: str, wanted: dict[str, str], allow_restart: bool) -> Generator[StringCommand, None, None]:
-    """Brings what is in effect to what is written: ALTER SYSTEM of managed settings is reset (TP-09), the cluster
-    reloaded, and restarted where a setting needs it and `allow_restart` is set (DF-12); otherwise the plan says what
-    waits for a restart.
+def settled(
+    major: int, name: str, wanted: dict[str, str], allow_restart: bool, files: list[str]
+) -> Generator[StringCommand, None, None]:
+    """Brings what is in effect to what is written: ALTER SYSTEM of managed settings is reset (TP-09), a file beside
+    ours that overrides them removed, the cluster reloaded, and restarted where a setting needs it and `allow_restart`
+    is set (DF-12); otherwise the plan says what waits for a restart.
+
+    Args:
+        major: of the cluster.
+        name: of the cluster.
+        wanted: settings as they are written.
+        allow_restart: whether the cluster may be restarted for a setting.
+        files: the paths of our own files.
     """
     state = host.get_fact(PgSettings, major=major, cluster=name, names=sorted(wanted))
     if state is None:
@@ -84,6 +93,7 @@ def settled(major: int, name: str, wanted: dict[str, str], allow_restart: bool) 
     for setting in state.altered:
         verb = "reset" if setting in wanted else "left alone, the inventory does not set it"
         note(setting, f"ALTER SYSTEM overrides the files: {verb}")
+    strays = _strays(major, name, state.files, files)
     changes = differing(wanted, state.settings)
     waiting = [change for change in changes if change.needs_restart]
     for change in changes:
@@ -92,7 +102,11 @@ def settled(major: int, name: str, wanted: dict[str, str], allow_restart: bool) 
     if leftovers:
         sql = "".join(f"ALTER SYSTEM RESET {setting};\n" for setting in leftovers)
         yield StringCommand(control(major, name, "sql", "postgres"), _stdin=sql)
-    if leftovers or len(changes) > len(waiting) or (waiting and allow_restart):
+    for path in strays:
+        if context.run_id():
+            yield StringCommand(shlex.join([f"{KIT}/journal", "save", str(context.run_id()), path]))
+        yield StringCommand(shlex.join(["rm", "-f", "--", path]))
+    if leftovers or strays or len(changes) > len(waiting) or (waiting and allow_restart):
         yield StringCommand(control(major, name, "activate", *(["restart"] if allow_restart else [])))
 
 
@@ -121,12 +135,24 @@ def databases(
 
 @operation()
 def privileges(
-    major: int, name: str, database: str, schemas: list[WantedSchema], extensions: list[str], managed: frozenset[str]
+    major: int, name: str, database: str, *, schemas: list[WantedSchema], extensions: list[str], managed: frozenset[str]
 ) -> Generator[StringCommand, None, None]:
     """Grants and revokes inside one database, on what stands there and on what its owners will create."""
     found = host.get_fact(PgPrivileges, major=major, cluster=name, database=database)
     changes = list(privilege_changes(schemas, extensions, found, managed))
     yield from _sent(major, name, database, changes, f"privileges in {database} are as they should be", together=True)
+
+
+def _strays(major: int, name: str, winners: dict[str, str], ours: list[str]) -> list[str]:
+    """The files of conf.d that have the last word on a managed setting and are not ours; the plan names them."""
+    folder = f"/etc/postgresql/{major}/{name}/conf.d/"
+    found: dict[str, list[str]] = {}
+    for setting, path in sorted(winners.items()):
+        if path.startswith(folder) and path not in ours:
+            found.setdefault(path, []).append(setting)
+    for path, settings in found.items():
+        note(path, f"sets {', '.join(settings)} over the inventory: removed")
+    return list(found)
 
 
 def _new_verifier(role: WantedRole, state: RoleState | None) -> str | None:

@@ -37,7 +37,7 @@ def differing(wanted: Mapping[str, str], found: Mapping[str, SettingState]) -> l
     for name, value in wanted.items():
         state = found.get(name)
         if state is not None and not same(value, state):
-            found_text = f"{state.setting}{' x ' if _counted(state.unit) else ''}{state.unit or ''}"
+            found_text = f"{state.setting}{' x ' if (state.unit or '')[:1].isdigit() else ''}{state.unit or ''}"
             changes.append(Difference(name, found_text, value, state.context == "postmaster"))
     return changes
 
@@ -59,7 +59,7 @@ def same(value: str, state: SettingState) -> bool:
 
 
 def in_unit(value: str, unit: str | None) -> float | None:
-    """The number of `value` (`256MB`, `5min`, `100`), counted in pg_settings' unit (`8kB`, `ms`); None if it has none."""
+    """The number of `value` (`256MB`, `5min`, `100`) in pg_settings' unit (`8kB`, `ms`); None where it has none."""
     match = _NUMBER.fullmatch(value.strip())
     if match is None:
         return None
@@ -73,10 +73,6 @@ def in_unit(value: str, unit: str | None) -> float | None:
     if match["unit"] not in table or base["unit"] not in table:
         return None
     return number * table[match["unit"]] / (table[base["unit"]] * int(base["count"] or 1))
-
-
-def _counted(unit: str | None) -> bool:
-    return bool(unit) and unit[:1].isdigit() if unit else False
 
 
 def _truth(text: str) -> bool | None:

@@ -188,11 +188,11 @@ def _schema_changes(wanted: WantedSchema, state: PrivilegesState, managed: froze
         prefix = f"ALTER DEFAULT PRIVILEGES FOR ROLE {identifier(wanted.creator)} IN SCHEMA {schema} "
         was = state.defaults.get(f"{wanted.creator}/{wanted.name}/{kind}", {})
         subject = f"new {what.lower()} of {wanted.creator} in {wanted.name}"
-        yield from acl_changes(what, subject, acl, was, managed, prefix)
+        yield from acl_changes(what, subject, acl, was, managed, prefix=prefix)
 
 
 def acl_changes(
-    target: str, subject: str, wanted: Acl, found: Mapping[str, list[str]], managed: frozenset[str], prefix: str = ""
+    target: str, subject: str, wanted: Acl, found: Mapping[str, list[str]], managed: frozenset[str], *, prefix: str = ""
 ) -> Iterator[Change]:
     """GRANT and REVOKE for PUBLIC and the managed roles; `SELECT*` is SELECT with the right to pass it on."""
     for grantee in sorted({PUBLIC, *managed}):

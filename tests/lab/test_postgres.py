@@ -88,6 +88,7 @@ def test_drift_is_seen_and_brought_back(db: Bench) -> None:
     psql(db, "ALTER SYSTEM SET work_mem = '1MB'")
     psql(db, "GRANT CONNECT ON DATABASE everydayai TO PUBLIC")
     psql(db, "GRANT CREATE ON SCHEMA public TO PUBLIC", "everydayai")
+    db.sh(DB, f"echo 'seq_page_cost = 3' > {CONF}/conf.d/99-mine.conf; echo 'jit = off' >> {CONF}/postgresql.conf")
     db.sh(DB, f"echo 'host all all all trust' >> {CONF}/pg_hba.conf; systemctl stop {UNIT}; systemctl start {UNIT}")
     notes = [f"{note['subject']}: {note['text']}" for op in db.plan(DB)["changes"] for note in op["notes"]]
     text = "\n".join(notes)
@@ -97,6 +98,8 @@ def test_drift_is_seen_and_brought_back(db: Bench) -> None:
         "everydayai: revoke CONNECT from PUBLIC",
         "schema public: revoke CREATE from PUBLIC",
         "-host all all all trust",
+        "-jit = off",
+        "99-mine.conf: sets seq_page_cost over the inventory: removed",
     ):
         assert expected in text
     db.converged(DB)

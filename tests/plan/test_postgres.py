@@ -263,8 +263,9 @@ def inside(**changed: Any) -> PrivilegesState:
 def privileges_plan(env: Environment, db: Host, found: PrivilegesState) -> Planned:
     own = section(env)
     schemas = grants.schemas(own, "everydayai")
-    arguments = (15, "main", "everydayai", schemas, [], grants.managed(own))
-    return plan(postgres.privileges, *arguments, environment=env, member=db, facts={PgPrivileges: found})
+    wanted = {"schemas": schemas, "extensions": [], "managed": grants.managed(own)}
+    facts = {PgPrivileges: found}
+    return plan(postgres.privileges, 15, "main", "everydayai", environment=env, member=db, facts=facts, **wanted)
 
 
 def test_privileges_that_are_right_are_left_alone(env: Environment, db: Host) -> None:
@@ -284,7 +285,9 @@ def test_a_table_gets_the_grants_that_it_lacks_and_loses_the_rest(env: Environme
     ]
 
 
-def settled(env: Environment, db: Host, allow: bool, altered: list[str], **changed: dict[str, Any]) -> Planned:
+def settled(
+    env: Environment, db: Host, allow: bool, altered: list[str], files: Any = None, **changed: dict[str, Any]
+) -> Planned:
     base = {"unit": None, "vartype": "integer", "context": "postmaster", "source": "configuration file"}
     rows = {
         "max_connections": {**base, "setting": "100", "pending_restart": False},
@@ -292,11 +295,12 @@ def settled(env: Environment, db: Host, allow: bool, altered: list[str], **chang
     }
     for name, change in changed.items():
         rows[name].update(change)
-    facts = {PgSettings: PgSettings.parse({"settings": rows, "altered": altered})}
+    facts = {PgSettings: PgSettings.parse({"settings": rows, "altered": altered, "files": files or {}})}
     wanted = {"max_connections": "100", "work_mem": "5MB"}
-    return plan(postgres.settled, 15, "main", wanted, allow, environment=env, member=db, facts=facts)
+    return plan(postgres.settled, 15, "main", wanted, allow, OURS, environment=env, member=db, facts=facts)
 
 
+OURS = ["/etc/postgresql/15/main/conf.d/50-tuning.conf"]
 CONTROL = "/usr/local/lib/mainstay/postgres-control 15 main"
 
 
@@ -316,6 +320,17 @@ def test_alter_system_of_a_managed_setting_is_reset_and_of_another_told(env: Env
     ]
 
 
+def test_a_file_beside_ours_that_overrides_is_removed(env: Environment, db: Host) -> None:
+    stray = "/etc/postgresql/15/main/conf.d/99-mine.conf"
+    planned = settled(env, db, False, [], files={"max_connections": OURS[0], "work_mem": stray})
+    assert planned.commands == [
+        f"/usr/local/lib/mainstay/journal save r1 {stray}",
+        f"rm -f -- {stray}",
+        f"{CONTROL} activate",
+    ]
+    assert planned.said == f"{stray}: sets work_mem over the inventory: removed"
+
+
 @pytest.mark.covers("PG-16", "DF-12")
 @pytest.mark.parametrize(
     ("allow", "commands", "said"),
@@ -330,7 +345,7 @@ def test_a_setting_that_needs_a_restart_waits_for_leave(
 
 
 def test_a_bare_host_has_nothing_to_settle(env: Environment, db: Host) -> None:
-    arguments = (15, "main", {"port": "5432"}, True)
+    arguments = (15, "main", {"port": "5432"}, True, OURS)
     planned = plan(postgres.settled, *arguments, environment=env, member=db, facts={PgSettings: None})
     assert planned.commands == []
 

@@ -67,7 +67,8 @@ def test_nothing_waits_for_a_restart(sql: Any) -> None:
     """By the files: `pending_restart` alone stays set where a line that was never applied is gone again."""
     waiting = sql(
         "SELECT s.name FROM pg_settings s LEFT JOIN (SELECT lower(name) AS name, "
-        "bool_or(NOT applied AND error IS NOT NULL) AS waits FROM pg_file_settings GROUP BY 1) f ON f.name = lower(s.name) "
+        "bool_or(NOT applied AND error IS NOT NULL) AS waits FROM pg_file_settings GROUP BY 1) f "
+        "ON f.name = lower(s.name) "
         "WHERE s.pending_restart AND (f.waits OR (f.name IS NULL AND s.source = 'configuration file'))"
     )
     assert not waiting, f"waiting for a restart: {', '.join(name for (name,) in waiting)}"

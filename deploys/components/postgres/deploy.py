@@ -40,7 +40,8 @@ def _server(env: Environment, host: Host, own: Section) -> None:
     installed(configuration, name="Configure PostgreSQL")
     postgres.running(major, CLUSTER, own.unit, name=f"Run {own.unit}")
     wanted = files.in_effect(env, host)
-    postgres.settled(major, CLUSTER, wanted, own.allow_restart, name="Settle what PostgreSQL has in effect")
+    paths = [managed.path for managed in configuration.files]
+    postgres.settled(major, CLUSTER, wanted, own.allow_restart, paths, name="Settle what PostgreSQL has in effect")
 
 
 def _contents(own: Section) -> None:
@@ -51,5 +52,11 @@ def _contents(own: Section) -> None:
     for name, database in target.loop(own.databases.items()):
         schemas = grants.schemas(own, name)
         postgres.privileges(
-            major, CLUSTER, name, schemas, database.extensions, managed, name=f"Set up privileges in {name}"
+            major,
+            CLUSTER,
+            name,
+            schemas=schemas,
+            extensions=database.extensions,
+            managed=managed,
+            name=f"Set up privileges in {name}",
         )

@@ -31,6 +31,7 @@ MAJOR_OF_DEBIAN = {12: 15, 13: 17}
 
 OWNED_SETTINGS = frozenset(
     {
+        "cluster_name",
         "config_file",
         "data_directory",
         "external_pid_file",

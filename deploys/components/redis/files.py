@@ -6,7 +6,6 @@ from deploys.components.redis.model import ADMIN, UNIT, Section, section
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host
 from mainstay.render import render
-from mainstay.secrets import Secret
 
 CONFIG = "/etc/redis/redis.conf"
 USERS = "/etc/redis/users.acl"
@@ -68,6 +67,4 @@ def _admin_line(env: Environment) -> str:
 
 
 def _sha256(env: Environment, name: str) -> str:
-    secret = env.secrets.get(name)
-    assert isinstance(secret, Secret)
-    return secret.sha256
+    return env.secrets.get(name).sha256

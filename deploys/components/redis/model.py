@@ -77,9 +77,7 @@ class Section(StrictModel):
 
 def section(env: Environment) -> Section:
     """The environment's own section."""
-    found = env.section("redis")
-    assert isinstance(found, Section)
-    return found
+    return env.section("redis", Section)
 
 
 def clients(env: Environment) -> list[str]:
