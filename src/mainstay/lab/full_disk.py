@@ -16,6 +16,7 @@ mkdir -p "$2" /run/mainstay-lab-disk
 mount -t ext4 /dev/"$1" /run/mainstay-lab-disk
 chown --reference="$2" /run/mainstay-lab-disk
 chmod --reference="$2" /run/mainstay-lab-disk
+rmdir /run/mainstay-lab-disk/lost+found
 cp -a "$2"/. /run/mainstay-lab-disk/
 mount --bind /run/mainstay-lab-disk "$2"
 umount /run/mainstay-lab-disk

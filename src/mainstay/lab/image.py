@@ -36,11 +36,12 @@ def ensure(name: str, build: Callable[[Path], None], say: Say) -> Path:
             return image
         begin = time.monotonic()
         say(f"building the image {name}, once")
-        half_built = IMAGES / f".{name}"
+        # A name of its own: what a killed `lab up` had started may still be writing to its folder.
+        half_built = IMAGES / f".{name}.{os.getpid()}"
         remove_tree(half_built)
         build(half_built)
         half_built.rename(image)
-        _prune()
+        _prune(name)
         say(f"built the image {name} in {time.monotonic() - begin:.0f} s")
     return image
 
@@ -53,11 +54,12 @@ def _is_there(image: Path) -> bool:
     return True
 
 
-def _prune() -> None:
-    """Removes images that nobody asked for in a week, and that no host stands on; half-built ones too."""
+def _prune(built: str) -> None:
+    """Removes images that nobody asked for in a week and that no host stands on, and half-built ones of `built`."""
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     for image in IMAGES.iterdir():
-        if time.time() - image.stat().st_mtime > _UNUSED_S and str(image) not in mounts:
+        unused = time.time() - image.stat().st_mtime > _UNUSED_S and str(image) not in mounts
+        if unused or image.name.startswith(f".{built}."):
             remove_tree(image)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ class Lab:
         Raises:
             LabError: no such inventory or host, or a host does not boot.
         """
+        requirements.require()
         wanted = inventories.choose(inventories.hosts_of(system, env), hosts, system)
         if debian is not None:
             wanted = [Wanted(host.env, host.name, host.roles, debian) for host in wanted]
@@ -118,6 +120,8 @@ class Lab:
         """OpenSSH's command line for the host, as `user`, by default whoever is let in."""
         lab = self.state()
         entry = lab.find(host)
+        if not os.access(self.paths.key, os.R_OK):
+            raise LabError(f"The lab {self.name!r} belongs to root: run this command as root.")
         chosen = user or access.user_of(self._machine(lab, entry), self.paths)
         return ["ssh", "-F", str(self.paths.ssh_config), "-l", chosen, hosts.address_of(entry, lab), *command]
 

@@ -68,11 +68,13 @@ def mounts_below(folder: Path) -> list[Path]:
 def remove_tree(folder: Path) -> None:
     """Unmounts what is mounted below `folder`, then removes it; nothing happens where there is nothing.
 
+    A mount that a dying process still holds is taken out of sight and ends with that process.
+
     Raises:
-        LabError: something in it is still in use.
+        LabError: it cannot be removed.
     """
     for point in mounts_below(folder):
-        run(["umount", point])
+        run(["umount", "--lazy", point])
     run(["rm", "-rf", "--one-file-system", folder])
 
 
