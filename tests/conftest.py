@@ -12,6 +12,13 @@ import pytest
 
 from tests.coverage import Claim, page
 
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    # Importing pyinfra's command line patches the standard library for gevent, and a worker of xdist does not survive
+    # that. What drives real hosts is tested as commands in processes of their own, which do patch it.
+    from gevent import monkey
+
+    monkey.patch_all = lambda **_: None
+
 ROW = re.compile(r"[A-Z]{2}-\d{2}")
 _CLAIMS = pytest.StashKey[list[Claim]]()
 
