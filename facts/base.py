@@ -67,7 +67,11 @@ class TimeZone(FactBase[str]):
 
 @dataclass(frozen=True)
 class Tracking:
-    """`chronyc tracking`: the leap status, seconds off the source, and the source's name or address."""
+    """`chronyc tracking`: the leap status, seconds off the source, and the source's name or address.
+
+    The offset is the larger of what chronyd still corrects ("System time") and what it measured last ("Last offset"):
+    where it cannot set the clock, the first stays at zero however wrong the clock is.
+    """
 
     leap_status: str
     offset_s: float
@@ -101,7 +105,8 @@ def parse_tracking(lines: list[str]) -> Tracking | None:
         if len(fields) != 14:
             continue
         try:
-            return Tracking(leap_status=fields[13], offset_s=float(fields[4]), reference=fields[1])
+            offset = max(float(fields[4]), float(fields[5]), key=abs)
+            return Tracking(leap_status=fields[13], offset_s=offset, reference=fields[1])
         except ValueError:
             continue
     return None

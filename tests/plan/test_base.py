@@ -194,6 +194,8 @@ def test_tracking_tells_a_clock_that_is_off_from_one_that_nobody_follows() -> No
     assert right and right.synchronised and abs(right.offset_s) < 1
     off = parse_tracking([NORMAL.replace("-0.000012", "1.500000")])
     assert off and off.synchronised and off.offset_s == 1.5
+    cannot_be_set = parse_tracking([NORMAL.replace("0.000001", "4.999992")])
+    assert cannot_be_set and cannot_be_set.offset_s == 4.999992
     lost = parse_tracking([NORMAL.replace("Normal", "Not synchronised")])
     assert lost and not lost.synchronised
     assert parse_tracking(["506 Cannot talk to daemon"]) is None

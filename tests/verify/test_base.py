@@ -114,6 +114,31 @@ def test_ports_are_open_to_those_who_need_them_and_closed_to_others(
 def test_ports_are_closed_over_ipv6_too(
     environment: Environment, host: Any, member: Host, reach: Callable[[str], Any]
 ) -> None:
+    """Over link-local addresses, where host and peer share a link and have them."""
+    own = _link_local(host, member.address)
+    peers = _peers(environment, member)
+    if own is None or not peers:
+        return
+    peer = reach(peers[0].name)
+    route = peer.check_output(f"ip -o route get {member.address}")
+    if " via " in route or _link_local(peer, peers[0].address) is None:
+        return
+    own += "%" + route.partition(" dev ")[2].split()[0]
+    public = {port for port, sources in ports.items() if sources is None}
+    asked = {"this laptop": (_here, public)}
+    for peer in _peers(environment, member, reach):
+        wanted = {port for port, sources in ports.items() if _open_to(sources, peer)}
+        asked[f"{peer.name} ({', '.join(peer.roles)})"] = (reach(peer.name).check_output, wanted)
+    # Side by side: what is dropped is waited for.
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(lambda ask: _answers(ask, member.address, sorted(ports)), [ask for ask, _ in asked.values()])
+    for (who, (_, wanted)), found in zip(asked.items(), answers, strict=True):
+        assert found == wanted, f"from {who}: {_difference(found, wanted)}"
+
+
+def test_ports_are_closed_over_ipv6_too(
+    environment: Environment, host: Any, member: Host, reach: Callable[[str], Any]
+) -> None:
     """Over link-local addresses, which hosts of one network have without asking; others are not the inventory's."""
     row = re.search(r"\d+: (\S+)\s+inet6 (fe80::[0-9a-f:]+)/", host.run("ip -6 -o address show scope link").stdout)
     peers = _peers(environment, member, reach)
@@ -138,6 +163,13 @@ def test_nobody_listens_to_the_network_but_what_the_inventory_names(
     addresses = [row[3].rpartition(":") for row in rows]
     strange = {f"{address}:{port}" for address, _, port in addresses if not _local(address) and int(port) not in known}
     assert not strange, f"listens for the network, and no component says so: {', '.join(sorted(strange))}"
+
+
+def _link_local(host: Any, address: str) -> str | None:
+    """The IPv6 link-local address of the interface that has `address`."""
+    rows = [line.split() for line in host.check_output("ip -o address show").splitlines()]
+    device = next((row[1] for row in rows if row[3].startswith(f"{address}/")), "")
+    return next((row[3].partition("/")[0] for row in rows if row[1] == device and row[3].startswith("fe80:")), None)
 
 
 def _peers(environment: Environment, member: Host, reach: Callable[[str], Any]) -> list[Host]:
