@@ -116,40 +116,17 @@ def test_ports_are_closed_over_ipv6_too(
 ) -> None:
     """Over link-local addresses, where host and peer share a link and have them."""
     own = _link_local(host, member.address)
-    peers = _peers(environment, member)
+    peers = _peers(environment, member, reach)
     if own is None or not peers:
         return
     peer = reach(peers[0].name)
     route = peer.check_output(f"ip -o route get {member.address}")
     if " via " in route or _link_local(peer, peers[0].address) is None:
         return
-    own += "%" + route.partition(" dev ")[2].split()[0]
+    device = route.partition(" dev ")[2].split()[0]
+    ports = _ports(environment, member)
     public = {port for port, sources in ports.items() if sources is None}
-    asked = {"this laptop": (_here, public)}
-    for peer in _peers(environment, member, reach):
-        wanted = {port for port, sources in ports.items() if _open_to(sources, peer)}
-        asked[f"{peer.name} ({', '.join(peer.roles)})"] = (reach(peer.name).check_output, wanted)
-    # Side by side: what is dropped is waited for.
-    with ThreadPoolExecutor() as pool:
-        answers = pool.map(lambda ask: _answers(ask, member.address, sorted(ports)), [ask for ask, _ in asked.values()])
-    for (who, (_, wanted)), found in zip(asked.items(), answers, strict=True):
-        assert found == wanted, f"from {who}: {_difference(found, wanted)}"
-
-
-def test_ports_are_closed_over_ipv6_too(
-    environment: Environment, host: Any, member: Host, reach: Callable[[str], Any]
-) -> None:
-    """Over link-local addresses, which hosts of one network have without asking; others are not the inventory's."""
-    row = re.search(r"\d+: (\S+)\s+inet6 (fe80::[0-9a-f:]+)/", host.run("ip -6 -o address show scope link").stdout)
-    peers = _peers(environment, member, reach)
-    if row is None or not peers:
-        return
-    peer = reach(peers[0].name)
-    device = peer.check_output(f"ip -o route get {member.address}").partition(" dev ")[2].split()[0]
-    if not peer.run(f"ping -6 -c 1 -W 2 {row[2]}%{device}").succeeded:
-        return  # not on one link
-    public = {port for port, sources in _ports(environment, member).items() if sources is None}
-    found = _answers(peer.check_output, f"{row[2]}%{device}", sorted(_ports(environment, member)))
+    found = _answers(peer.check_output, f"{own}%{device}", sorted(ports))
     assert found == public, _difference(found, public)
 
 
