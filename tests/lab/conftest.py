@@ -27,11 +27,18 @@ from tests.lab.laptop import SYSTEM, Done, Laptop
 STAGING = (SYSTEM, "--env", "staging")
 
 
+# What bin/test runs; the other files of this folder are `extended` and run with `bin/test --all`.
+CORE = {"test_lab", "test_rollout", "test_main_job"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps each file on one worker (`--dist loadgroup`), so that its module's hosts are made once."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if Path(__file__).parent in item.path.parents:
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            if item.path.stem not in CORE:
+                item.add_marker(pytest.mark.extended)
 
 
 def _name() -> str:
