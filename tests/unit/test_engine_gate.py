@@ -9,8 +9,8 @@ import pytest
 from mainstay.engine import gate, holds, ledger, runs
 from mainstay.engine.holds import Hold
 from mainstay.engine.records import records
-from mainstay.engine.rollback import Step, choose
 from mainstay.engine.snapshot import HostState, ReleaseOnHost, parse
+from mainstay.engine.versions import Step, choose, path
 from mainstay.errors import UsageError
 from tests.unit.test_engine_ledger import chain, row
 
@@ -114,6 +114,40 @@ def test_which_version_a_rollback_returns_to(
 ) -> None:
     found = {str(n): with_release(str(n), *host) for n, host in enumerate(hosts)}
     assert choose("api", found, to) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "versions", "returned"),
+    [
+        ("rollout 1.0, rollout 1.1", ["1.0", "1.1"], False),
+        ("rollout 1.0, rollout 1.1, rollback 1.0", ["1.0"], True),
+        ("rollout 1.0, rollout 1.1, rollback 1.0, rollout 1.2", ["1.0", "1.2"], False),
+        ("rollout 1.0, rollout 1.1, rollout 1.2, rollback 1.0", ["1.0"], True),
+        ("rollout 1.0, rollout 1.0, rollout 1.1, rollout 1.0", ["1.1", "1.0"], False),
+        ("rollback 1.0", ["1.0"], True),
+    ],
+)
+def test_a_rollback_takes_away_what_it_left(steps: str, versions: list[str], returned: bool) -> None:
+    words = [step.split() for step in steps.split(", ")]
+    made = [row(when=at(20 - n), run=f"r{n}", verb=v, releases={"api": x}) for n, (v, x) in enumerate(words)]
+    assert path("api", made) == (versions, returned)
+
+
+def test_a_rollback_after_a_rollback_does_not_go_forward_again() -> None:
+    rows = [("rollout", "1.0"), ("rollout", "1.1"), ("rollback", "1.0")]
+    found = state("a", [row(when=at(9 - n), run=f"r{n}", verb=v, releases={"api": x}) for n, (v, x) in enumerate(rows)])
+    found.releases = {"api": release("1.0", "1.1")}
+    assert choose("api", {"a": found}) is None
+
+
+def test_a_version_that_was_put_back_is_none_to_return_to() -> None:
+    rows = [
+        row(when=at(5), run="r1", releases={"api": "1.0"}),
+        row(when=at(4), run="r2", releases={"api": "1.1"}),
+        row(when=at(4), run="r2", releases={"api": "1.0"}, result=ledger.PUT_BACK),
+        row(when=at(3), run="r3", releases={"api": "1.2"}),
+    ]
+    assert path("api", rows) == (["1.0", "1.2"], False)
 
 
 def test_a_rollback_asks_which_version_where_hosts_differ_and_refuses_one_that_is_not_there() -> None:

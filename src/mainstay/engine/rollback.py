@@ -16,22 +16,13 @@ from mainstay.engine.report import Reporter, RunResult
 from mainstay.engine.rollout import read, remember, take_over
 from mainstay.engine.snapshot import HostState
 from mainstay.engine.stop import Stop
+from mainstay.engine.versions import Step, choose
 from mainstay.engine.writer import Work, Writer, meta_of
 from mainstay.errors import GateError, UsageError
 from mainstay.fleet import Fleet
 from mainstay.inventory import Artefact, Environment, Release
 
 RELEASES_ONLY = "release.py"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One service's way back."""
-
-    service: str
-    leave: str
-    to: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -42,52 +33,6 @@ class Request:
     reason: str
     service: str | None = None
     to: str | None = None
-
-
-def choose(
-    service: str, states: Mapping[str, HostState], to: str | None = None, pinned: Mapping[str, str] | None = None
-) -> Step | None:
-    """Which version the service goes back to; None where there is no release before. Pure.
-
-    The ledgers' last verified version other than the current one, not on hold, that every host still has (RB-04); where
-    the ledgers know none, the `previous` link.
-
-    Args:
-        to: the version that the operator named instead.
-        pinned: SHA-256 of the versions that releases.yaml lists.
-
-    Raises:
-        UsageError: hosts do not agree about the current version, or one lacks the version that was named.
-    """
-    found = {name: state.releases[service] for name, state in states.items() if service in state.releases}
-    if not found:
-        return None
-    current = {release.current for release in found.values()}
-    if len(current) > 1 and to is None:
-        told = ", ".join(f"{name} {release.current}" for name, release in found.items())
-        raise UsageError(f"{service}: found different versions ({told}), expected --to VERSION")
-    held = {hold.version for state in states.values() for hold in state.holds if hold.service == service}
-    everywhere = set.intersection(*(set(release.kept) for release in found.values())) | set(pinned or {})
-    if to is not None:
-        if to not in everywhere:
-            raise UsageError(f"--to: found {service} {to}, expected one of {', '.join(sorted(everywhere))}")
-        candidates = [to]
-    else:
-        candidates = [v for v in _verified(service, states) if v not in current | held and v in everywhere]
-        previous = {release.previous for release in found.values()} - {""} - current - held
-        candidates += sorted(previous & everywhere)
-    if not candidates or (candidates[0] in current and len(current) == 1):
-        return None
-    target = candidates[0]
-    sha256 = (pinned or {}).get(target) or next(r.kept[target] for r in found.values() if target in r.kept)
-    return Step(service, sorted(current - {target})[0], target, sha256)
-
-
-def _verified(service: str, states: Mapping[str, HostState]) -> list[str]:
-    """Versions that some host's ledger calls verified, newest first."""
-    rows = [row for state in states.values() for row in state.ledger.rows if row.result == ledger.VERIFIED]
-    rows.sort(key=lambda row: (row.when, row.n), reverse=True)
-    return list(dict.fromkeys(row.releases[service] for row in rows if row.releases.get(service)))
 
 
 def returned(environment: Environment, steps: Iterable[Step]) -> Environment:
@@ -133,7 +78,7 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
             for step in steps:
                 reporter.told(f"{step.service}: {step.leave} -> {step.to}")
             work = Work(entry(RELEASES_ONLY), verify.verify, _components(), budget=0)
-            outcome = Phase(writer, work, batches.production(target, names), found).run()
+            outcome = Phase(writer, work, batches.back(target, names), found).run()
             if outcome.ok:
                 _hold(writer, steps, request.reason)
         remember(environment, fleet, reporter)
