@@ -63,7 +63,8 @@ def back(environment: Environment, names: Iterable[str]) -> list[Batch]:
     What is returned to was verified here before, and time counts: roles do not wait for each other.
     """
     steps = production(environment, names)
-    first = [next(step.hosts[0] for step in steps if step.role == role) for role in dict.fromkeys(s.role for s in steps)]
+    leaders = {step.role: step.hosts[0] for step in reversed(steps)}
+    first = [step.hosts[0] for step in steps if leaders[step.role] == step.hosts[0]]
     others = [name for step in steps for name in step.hosts if name not in first]
     return [Batch(title, tuple(hosts)) for title, hosts in (("first", first), ("others", others)) if hosts]
 
