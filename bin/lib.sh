@@ -24,7 +24,7 @@ packages() { # names: installs those that are missing
     say "packages:$missing"
     find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -720 2>/dev/null | grep -q . \
         || apt-get -qq update || return
-    # shellcheck disable=SC2086  a list of words
+  
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing >/dev/null
 }
 

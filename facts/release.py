@@ -37,9 +37,9 @@ class Releases(FactBase[ReleaseState]):
         folder = shlex.quote(base)
         return (
             f'for m in {folder}/releases/*/.artefact; do [ -f "$m" ] || continue; v=${{m%/.artefact}}; '
-            "printf 'release\\t%s\\t%s\\n' \"${v##*/}\" \"$(head -c 64 \"$m\")\"; done; "
+            'printf \'release\\t%s\\t%s\\n\' "${v##*/}" "$(head -c 64 "$m")"; done; '
             f'for l in current previous; do t=$(readlink {folder}/"$l") && '
-            "printf '%s\\t%s\\n' \"$l\" \"${t##*/}\"; done; true"
+            'printf \'%s\\t%s\\n\' "$l" "${t##*/}"; done; true'
         )
 
     @staticmethod

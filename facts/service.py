@@ -44,7 +44,7 @@ class Slots(FactBase[SlotsState]):
             f"sed -n 's/^# slot /serves\\t/p' {upstream} 2>/dev/null; "
             f"t=$(readlink {folder}/current) && printf 'current\\t%s\\n' \"${{t##*/}}\"; "
             f'for s in blue green; do f={folder}/slots/$s.json; [ -f "$f" ] && '
-            "printf 'slot\\t%s\\t%s\\n' \"$s\" \"$(tr -d '\\n' < \"$f\")\"; done; "
+            'printf \'slot\\t%s\\t%s\\n\' "$s" "$(tr -d \'\\n\' < "$f")"; done; '
             "find /etc/systemd/system/multi-user.target.wants "
             f"-name {name}'@*.service' -printf 'enabled\\t%f\\n' 2>/dev/null; "
             f"systemctl list-units --plain --no-legend --full --state=active,activating,reloading {name}'@*.service' "
