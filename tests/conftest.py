@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.coverage import Claim, page
 
@@ -18,6 +19,10 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
     from gevent import monkey
 
     monkey.patch_all = lambda **_: None
+
+# A deadline for each example would test how busy the machine is.
+settings.register_profile("mainstay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mainstay")
 
 ROW = re.compile(r"[A-Z]{2}-\d{2}")
 _CLAIMS = pytest.StashKey[list[Claim]]()
