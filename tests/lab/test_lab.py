@@ -94,7 +94,7 @@ def test_units_are_sandboxed_and_hosts_settle_without_a_failed_unit(lab: Lab) ->
     assert ok(lab, "apple", "systemctl is-system-running") == "running"
     options = " ".join(f"-p {option}" for option in HARDENED.split())
     ok(lab, "apple", f"sudo systemd-run -q --wait {options} /bin/true")
-    ok(lab, "apple", "sudo nft add table inet try && sudo nft delete table inet try")
+    ok(lab, "apple", "sudo iptables -N try && sudo iptables -X try")
     ok(lab, "apple", "sudo sysctl -q -w net.core.somaxconn=1024")
 
 

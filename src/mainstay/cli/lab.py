@@ -110,8 +110,8 @@ def _done(act: Callable[[Lab], None], said: str) -> int:
 def _show(lab: Lab) -> None:
     rows = []
     for host in lab_status.read(lab):
-        power, cable = "on" if host.power else "off", "" if host.plugged else "cut"
+        state = ("on" if host.power else "off") + ("" if host.plugged else ", cut")
         where = f"{host.system}/{host.env}"
-        rows.append([host.name, where, host.address, ", ".join(host.roles), str(host.debian), power, cable])
-    output.table(f"lab {lab.name}", ["host", "environment", "address", "roles", "Debian", "power", "network"], rows)
+        rows.append([host.name, where, host.address, ", ".join(host.roles), str(host.debian), state])
+    output.table(f"lab {lab.name}", ["host", "environment", "address", "roles", "Debian", "state"], rows)
     output.line(f"ssh -F {lab.paths.ssh_config} HOST")

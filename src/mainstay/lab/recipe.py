@@ -8,8 +8,33 @@ from dataclasses import asdict, dataclass
 
 from mainstay.lab.mirror import SUITES, Mirror
 
-# Added to Debian's "important" packages, which a cloud image has too.
-PACKAGES = ("openssh-server", "sudo", "python3", "ca-certificates", "dbus", "libpam-systemd", "systemd-timesyncd")
+# What Debian's own cloud images add to `minbase` (their classes SYSTEM_BOOT and CLOUD). Left out: what needs a kernel
+# or a boot loader of its own; cloud-init and netplan, whose work the lab does; systemd-resolved, because the gateway's
+# address stands in resolv.conf; and tools for people at a keyboard (class EXTRAS).
+PACKAGES = (
+    "apt-utils",
+    "ca-certificates",
+    "dbus",
+    "init",
+    "iproute2",
+    "iptables",
+    "iputils-ping",
+    "less",
+    "libnss-myhostname",
+    "libpam-systemd",
+    "nano",
+    "netbase",
+    "openssh-server",
+    "procps",
+    "python3",
+    "sudo",
+    "systemd-timesyncd",
+    "tzdata",
+    "unattended-upgrades",
+    "vim-tiny",
+    "whiptail",
+    "zstd",
+)
 
 _FINISH = r"""
 set -eu
@@ -25,9 +50,7 @@ chroot "$root" useradd --create-home --shell /bin/bash --groups adm,sudo debian
 echo 'debian ALL=(ALL) NOPASSWD:ALL' > "$root"/etc/sudoers.d/90-cloud-init-users
 chmod 0440 "$root"/etc/sudoers.d/90-cloud-init-users
 install -d -m 0700 -o 1000 -g 1000 "$root"/home/debian/.ssh
-# As in a cloud image, systemd-networkd has the network and not ifupdown.
 chroot "$root" systemctl --quiet enable systemd-networkd
-chroot "$root" systemctl --quiet disable networking.service
 chroot "$root" systemctl --quiet mask systemd-networkd-wait-online.service systemd-firstboot.service
 """
 
