@@ -12,11 +12,15 @@ from typing_extensions import override
 
 @dataclass(frozen=True)
 class Certificate:
-    """`names` are its DNS names, `not_after` its end in UTC; `key_fits` says that the key beside it is its own."""
+    """`names` are its DNS names, `not_after` its end in UTC.
+
+    `key_fits` says that the key beside it is its own, `key_private` that only root can read that key.
+    """
 
     names: frozenset[str]
     not_after: datetime
     key_fits: bool
+    key_private: bool = True
 
 
 class LiveCertificate(FactBase[Certificate | None]):
@@ -29,7 +33,8 @@ class LiveCertificate(FactBase[Certificate | None]):
             f"openssl x509 -in {live}/fullchain.pem -noout -enddate -ext subjectAltName 2>/dev/null; "
             f"a=$(openssl x509 -in {live}/fullchain.pem -noout -pubkey 2>/dev/null); "
             f"b=$(openssl pkey -in {live}/privkey.pem -pubout 2>/dev/null); "
-            '[ -n "$a" ] && [ "$a" = "$b" ] && echo key fits; true'
+            '[ -n "$a" ] && [ "$a" = "$b" ] && echo key fits; '
+            f"[ \"$(stat -L -c '%U %a' {live}/privkey.pem 2>/dev/null)\" = 'root 600' ] && echo key private; true"
         )
 
     @staticmethod
@@ -43,11 +48,11 @@ class LiveCertificate(FactBase[Certificate | None]):
 
 
 def parse_certificate(lines: list[str]) -> Certificate | None:
-    """Reads openssl's `notAfter=` and `DNS:` entries, and the line `key fits`."""
+    """Reads openssl's `notAfter=` and `DNS:` entries, and the lines `key fits` and `key private`."""
     end: datetime | None = None
     names: set[str] = set()
     for line in lines:
         if line.startswith("notAfter="):
             end = datetime.strptime(line.removeprefix("notAfter="), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
         names |= {entry.strip()[4:] for entry in line.split(",") if entry.strip().startswith("DNS:")}
-    return Certificate(frozenset(names), end, "key fits" in lines) if end else None
+    return Certificate(frozenset(names), end, "key fits" in lines, "key private" in lines) if end else None

@@ -38,6 +38,8 @@ def fault_of(found: Certificate | None, names: list[str], now: datetime) -> str:
         return "there is none"
     if not found.key_fits:
         return "its key is missing or another one's"
+    if not found.key_private:
+        return "others than root could read its key"
     missing = [name for name in names if name not in found.names]
     if missing:
         return f"it lacks {', '.join(missing)}"

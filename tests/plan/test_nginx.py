@@ -130,6 +130,7 @@ def test_a_certificate_is_made_only_where_none_does(tmp_path: Path) -> None:
         (Certificate(frozenset({"a"}), NOW + timedelta(days=90), key_fits=True), "it lacks b"),
         (Certificate(frozenset({"a", "b"}), NOW + timedelta(days=29), key_fits=True), "it ends on 2026-12-21"),
         (Certificate(frozenset("ab"), NOW + timedelta(days=31), key_fits=False), "its key is missing or another one's"),
+        (Certificate(frozenset("ab"), NOW, key_fits=True, key_private=False), "others than root could read its key"),
         (Certificate(frozenset({"a", "b", "c"}), NOW + timedelta(days=31), key_fits=True), ""),
     ],
 )
@@ -140,6 +141,7 @@ def test_what_is_wrong_with_a_certificate(found: Certificate | None, fault: str)
 def test_reads_what_openssl_says() -> None:
     end = datetime(2027, 12, 24, 10, tzinfo=UTC)
     lines = ["notAfter=Dec 24 10:00:00 2027 GMT", "X509v3 Subject Alternative Name: ", "    DNS:a.test, DNS:b.test"]
-    assert parse_certificate([*lines, "key fits"]) == Certificate(frozenset({"a.test", "b.test"}), end, key_fits=True)
-    assert parse_certificate(lines) == Certificate(frozenset({"a.test", "b.test"}), end, key_fits=False)
+    names = frozenset({"a.test", "b.test"})
+    assert parse_certificate([*lines, "key fits", "key private"]) == Certificate(names, end, True, True)
+    assert parse_certificate(lines) == Certificate(names, end, False, False)
     assert parse_certificate(["noise"]) is None
