@@ -57,9 +57,7 @@ def deployed(environment: Environment, frontend: Section) -> bool:
 
 @ON_WEB
 @pytest.mark.covers("FE-02", "FE-06", "RB-06")
-def test_serves_the_pinned_build(
-    host: Any, ask: Any, environment: Environment, frontend: Section, base: str
-) -> None:
+def test_serves_the_pinned_build(host: Any, ask: Any, environment: Environment, frontend: Section, base: str) -> None:
     if not deployed(environment, frontend):
         return
     version = environment.releases[frontend.service].version

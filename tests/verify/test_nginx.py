@@ -185,7 +185,10 @@ def test_speaks_http_2(host: Any, environment: Environment, nginx: model.Section
 def test_refuses_old_tls_and_unknown_names(host: Any, environment: Environment, nginx: model.Section) -> None:
     port = nginx.https_port
     for what, options in (
-        ("TLS 1.1", f"--tls-max 1.1 --resolve {environment.domain}:{port}:127.0.0.1 https://{environment.domain}:{port}/"),
+        (
+            "TLS 1.1",
+            f"--tls-max 1.1 --resolve {environment.domain}:{port}:127.0.0.1 https://{environment.domain}:{port}/",
+        ),
         ("a name that is not ours", f"--resolve unknown.invalid:{port}:127.0.0.1 https://unknown.invalid:{port}/"),
     ):
         said = host.run(f"curl -sSk -o /dev/null --max-time 5 {options}")

@@ -156,9 +156,7 @@ def test_processes_have_the_declared_environment(
 
 @ON_HOSTS
 @pytest.mark.covers("DF-58")
-def test_processes_are_the_service_s_own_user_s(
-    host: Any, serving: list[Serving], units: dict[str, UnitState]
-) -> None:
+def test_processes_are_the_service_s_own_user_s(host: Any, serving: list[Serving], units: dict[str, UnitState]) -> None:
     for one in serving:
         for name in one.units:
             found = host.check_output(f"stat -c %U /proc/{units[name].main_pid}")
