@@ -42,6 +42,11 @@ class HostOutcome:
         return [op for op in self.ops if op.changed]
 
     @property
+    def remarks(self) -> list[OpOutcome]:
+        """The operations that change nothing and still have something to say: what waits for a restart."""
+        return [op for op in self.ops if op.ok and not op.changed and op.notes]
+
+    @property
     def reason(self) -> str:
         """One sentence for why this host failed; empty where it did not."""
         if self.error:

@@ -50,3 +50,10 @@ def test_a_diff_says_where_a_newline_is_missing():
 
 def test_a_new_file_is_a_diff_against_nothing():
     assert unified_diff("/etc/x", None, "a\n").splitlines()[0] == "--- /dev/null"
+
+
+def test_what_changes_nothing_may_still_have_something_to_say() -> None:
+    note = Note("max_connections", "100 in effect, 120 wanted, waits for a restart")
+    host = HostOutcome("db", ops=[OpOutcome("quiet", False), OpOutcome("settle", False, notes=[note])])
+    assert host.changes == []
+    assert [op.name for op in host.remarks] == ["settle"]

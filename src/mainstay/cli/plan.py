@@ -13,7 +13,7 @@ from mainstay.engine import gate, holds, snapshot
 from mainstay.engine.holds import Hold
 from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
-from mainstay.outcome import FleetOutcome, HostOutcome
+from mainstay.outcome import FleetOutcome, HostOutcome, OpOutcome
 
 FOUND_CHANGES = 4
 
@@ -81,15 +81,23 @@ def as_json(environment: Environment, outcome: FleetOutcome, refusals: Refusals)
 
 
 def _host_json(host: HostOutcome) -> dict[str, Any]:
-    changes = [
-        {"operation": op.name, "notes": [{"subject": note.subject, "text": note.text} for note in op.notes]}
-        for op in host.changes
-    ]
-    return {"ok": host.ok, "reachable": host.reachable, "reason": host.reason, "changes": changes}
+    def rows(ops: list[OpOutcome]) -> list[dict[str, Any]]:
+        return [
+            {"operation": op.name, "notes": [{"subject": note.subject, "text": note.text} for note in op.notes]}
+            for op in ops
+        ]
+
+    return {
+        "ok": host.ok,
+        "reachable": host.reachable,
+        "reason": host.reason,
+        "changes": rows(host.changes),
+        "remarks": rows(host.remarks),
+    }
 
 
 def show(outcome: FleetOutcome, *, diff: bool) -> None:
-    """The plan for a person: changes a host, then one line of summary."""
+    """The plan for a person: changes a host (`~`), remarks (`!`), then one line of summary."""
     for name, host in outcome.hosts.items():
         if not host.ok:
             output.line(f"{name}: {host.reason}", style="red")
@@ -97,8 +105,8 @@ def show(outcome: FleetOutcome, *, diff: bool) -> None:
             output.line(f"{name}: no change", style="green")
         else:
             output.line(f"{name}: {len(host.changes)} changes", style="yellow")
-        for op in host.changes:
-            output.line(f"  ~ {op.name}")
+        for mark, op in [*(("~", op) for op in host.changes), *(("!", op) for op in host.remarks)]:
+            output.line(f"  {mark} {op.name}")
             for note in op.notes:
                 _show_note(note.subject, note.text, diff=diff)
     failed = f", {len(outcome.failed)} hosts failed" if outcome.failed else ""
