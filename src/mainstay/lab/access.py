@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 
+from mainstay.errors import LabError
 from mainstay.lab.identity import IMAGE_USER
 from mainstay.lab.machine import Machine
 from mainstay.lab.paths import LabPaths
@@ -14,7 +15,11 @@ _PEOPLE = range(1000, 60000)
 
 
 def user_of(machine: Machine, paths: LabPaths) -> str:
-    """The first of the host's people who gets in; the image's user where nobody does, so that SSH says why."""
+    """The first of the host's people who gets in; the image's user where nobody does, so that SSH says why.
+
+    Raises:
+        LabError: the host was not made to the end.
+    """
     for user in candidates(_passwd(machine), os.environ.get("MAINSTAY_OPERATOR")):
         argv = ["ssh", "-F", str(paths.ssh_config), "-l", user, str(machine.address), "true"]
         if subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0:
@@ -37,4 +42,7 @@ def candidates(passwd: str, named: str | None) -> Iterator[str]:
 
 
 def _passwd(machine: Machine) -> str:
-    return (machine.root / "etc/passwd").read_text(encoding="utf-8")
+    try:
+        return (machine.root / "etc/passwd").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LabError(f"{machine.hostname}: found no disk, expected one: run lab up again.") from None

@@ -12,6 +12,11 @@ from pathlib import Path
 _PARENT = "mainstay-lab"
 
 
+def unit_arguments() -> list[str]:
+    """What systemd-nspawn must be told where no systemd outside could make a scope for it."""
+    return [] if _systemd_outside() else ["--keep-unit"]
+
+
 def enter_files(link: str) -> list[Path]:
     """The files that a process writes its number into to enter the host's groups; made when they are missing."""
     files = []
@@ -30,7 +35,11 @@ def remove(link: str) -> None:
 
 
 def _folders(link: str) -> list[Path]:
-    return [] if Path("/run/systemd/system").is_dir() else [root / _PARENT / link for root in _hierarchies()]
+    return [] if _systemd_outside() else [root / _PARENT / link for root in _hierarchies()]
+
+
+def _systemd_outside() -> bool:
+    return Path("/run/systemd/system").is_dir()
 
 
 def _hierarchies() -> list[Path]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mainstay.lab import cgroups
 from mainstay.lab.addresses import Network
 from mainstay.lab.identity import PROXY_PORT, Identity, imprint
 from mainstay.lab.image import ensure
@@ -167,8 +168,13 @@ def _build(folder: Path, base: Path, mirror: Mirror) -> None:
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n" + resolved(mirror))
     proxy = f'Acquire::http::Proxy "{mirror.proxy}";\n' if mirror.proxy else ""
     (root / "etc/apt/apt.conf.d/30proxy").write_text(proxy)
-    argv = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--settings=no", "--pipe"]
-    argv += ["--resolv-conf=copy-host", "--timezone=off", f"--machine=mslab-build-{os.getpid()}"]
+    argv = ["systemd-nspawn", "--quiet", "--register=no", "--as-pid2", "--settings=no", "--pipe"]
+    argv += [
+        *cgroups.unit_arguments(),
+        "--resolv-conf=copy-host",
+        "--timezone=off",
+        f"--machine=mslab-build-{os.getpid()}",
+    ]
     run([*argv, f"--directory={root}", "sh", "-c", _INSTALL])
     for path in (root, work):
         remove_tree(path)

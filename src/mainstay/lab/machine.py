@@ -74,8 +74,7 @@ class Machine:
         argv += ["--link-journal=no", "--resolv-conf=off", "--timezone=off", f"--machine={self.link}"]
         argv += [f"--hostname={self.hostname}", f"--directory={self.root}", *binds]
         argv += [f"--network-namespace-path=/run/netns/{self.link}", "--capability=CAP_NET_ADMIN"]
-        if not Path("/run/systemd/system").is_dir():
-            argv.append("--keep-unit")
+        argv += cgroups.unit_arguments()
         # Debian 13's systemd boots on nothing but the unified hierarchy, and 12's takes it as any real host has it.
         # `network` makes /proc/sys/net writable; the namespace is the host's own.
         env = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
