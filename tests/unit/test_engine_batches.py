@@ -66,19 +66,6 @@ def test_ramps_reach_their_percent_and_end_with_everyone(count: int, ramps: list
         assert any(done * 100 >= count * percent for done in reached)
 
 
-@given(HOSTS, RAMPS)
-def test_a_rollback_takes_one_host_of_each_role_first_then_the_rest(
-    roles: dict[str, tuple[str, ...]], ramps: list[int]
-) -> None:
-    described = environment(roles, ramps)
-    made = batches.back(described, roles)
-    assert sorted(name for batch in made for name in batch.hosts) == sorted(roles)
-    assert len(made) <= 2
-    if roles:
-        first = [batches.role_of(described.hosts[name]) for name in made[0].hosts]
-        assert sorted(first) == sorted({batches.role_of(host) for host in described.hosts.values()})
-
-
 def test_the_default_ramps() -> None:
     assert {count: batches.ramp_sizes(count, [25, 100]) for count in (1, 2, 3, 4, 8, 12)} == {
         1: [1], 2: [1, 1], 3: [1, 2], 4: [1, 3], 8: [1, 1, 6], 12: [1, 2, 9],

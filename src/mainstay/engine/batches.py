@@ -57,18 +57,6 @@ def whole(environment: Environment, names: Iterable[str]) -> list[Batch]:
     return [Batch("all", tuple(name for name in environment.hosts if name in chosen))]
 
 
-def back(environment: Environment, names: Iterable[str]) -> list[Batch]:
-    """The batches of a rollback: the first host of every role side by side, then all others.
-
-    What is returned to was verified here before, and time counts: roles do not wait for each other.
-    """
-    steps = production(environment, names)
-    leaders = {step.role: step.hosts[0] for step in reversed(steps)}
-    first = [step.hosts[0] for step in steps if leaders[step.role] == step.hosts[0]]
-    others = [name for step in steps for name in step.hosts if name not in first]
-    return [Batch(title, tuple(hosts)) for title, hosts in (("first", first), ("others", others)) if hosts]
-
-
 def of(environment: Environment, names: Iterable[str]) -> list[Batch]:
     """The batches of this environment: staging whole, production role by role."""
     return whole(environment, names) if environment.env == "staging" else production(environment, names)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mainstay import change, project, verify
-from mainstay.engine import batches, gate, holds, ledger, runs
+from mainstay.engine import batches, holds, ledger, runs
 from mainstay.engine.entries import entry
 from mainstay.engine.holds import Hold
 from mainstay.engine.phase import Phase
@@ -60,13 +60,10 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
     names = [host.name for host in environment.hosts.values() if roles & set(host.roles)]
     result = RunResult(environment.system, "rollback")
     with Fleet(environment, list(environment.hosts)) as fleet:
-        states = read(fleet, names)
-        gate.check_lease(environment, states)
-        _preflight(environment, states, request.command, services)
         meta = meta_of(environment, "rollback", "", request.command, reason=request.reason)
         with Writer(fleet, meta, reporter, stop) as writer:
             states = read(fleet, names)
-            found = _preflight(environment, states, request.command, services)
+            found = _preflight(environment, states)
             steps = _again(found, states) if found else _steps(environment, request, services, states)
             if found:
                 take_over(writer, found)
@@ -78,12 +75,13 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
             for step in steps:
                 reporter.told(f"{step.service}: {step.leave} -> {step.to}")
             work = Work(entry(RELEASES_ONLY), verify.verify, _components(), budget=0)
-            outcome = Phase(writer, work, batches.back(target, names), found).run()
+            # All at once: each host proves the release on its other slot before it gets a request, and time counts.
+            outcome = Phase(writer, work, batches.whole(target, names), found).run()
             if outcome.ok:
                 _hold(writer, steps, request.reason)
-        remember(environment, fleet, reporter)
+        result.seconds = time.monotonic() - started
         result.environments.append(outcome)
-    result.seconds = time.monotonic() - started
+        remember(environment, fleet, reporter)
     result.notes += _slow(environment, steps, result.seconds)
     return result
 
@@ -116,9 +114,7 @@ def _services(environment: Environment, service: str | None) -> list[str]:
     return [service]
 
 
-def _preflight(
-    environment: Environment, states: Mapping[str, HostState], command: str, services: list[str]
-) -> runs.OpenRun | None:
+def _preflight(environment: Environment, states: Mapping[str, HostState]) -> runs.OpenRun | None:
     """Refuses on top of another run; an interrupted rollback is gone on with."""
     found = runs.open_runs(states)
     if not found:
