@@ -26,7 +26,7 @@ def apply() -> None:
         FileSet(
             files(environment, member),
             only=OWN_FOLDERS,
-            check="nginx -t -q",
+            check=f"{KIT}/nginx-check",
             activate=f"{KIT}/nginx-reload",
             units=["nginx.service"],
         ),

@@ -13,7 +13,7 @@ from typing import Any
 from mainstay.files import FileSet, ManagedFile
 
 Resolve = Callable[[str], str]
-RELOAD = "/usr/local/lib/mainstay/nginx-reload"
+CHECK, RELOAD = "/usr/local/lib/mainstay/nginx-check", "/usr/local/lib/mainstay/nginx-reload"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Deployment:
     def nginx_files(self, slot: str) -> FileSet:
         """nginx's own file for the service, which may change without a new process."""
         file = ManagedFile(self.nginx_path, self.nginx[slot], mode=0o600)
-        return FileSet([file], check="nginx -t -q", activate=RELOAD)
+        return FileSet([file], check=CHECK, activate=RELOAD)
 
     def archive(self, slot: str, resolve: Resolve) -> bytes:
         """The tar that `switch` reads on the host, secrets in place; it goes by stdin."""

@@ -6,10 +6,14 @@ group would share it, and their systemds would take each other's units for their
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from pathlib import Path
 
 _PARENT = "mainstay-lab"
+# The kernel counts a process that was killed as a member until the last of it is gone, a moment after it left /proc.
+_LAST_MEMBER_S = 10.0
 
 
 def unit_arguments() -> list[str]:
@@ -28,10 +32,12 @@ def enter_files(link: str) -> list[Path]:
 
 def remove(link: str) -> None:
     """Removes the groups of a host that has stopped, and their parent after the last of them."""
+    deadline = time.monotonic() + _LAST_MEMBER_S
     for folder in _folders(link):
         for path, _, _ in os.walk(folder, topdown=False):
-            _remove(Path(path))
-        _remove(folder.parent)
+            while not _removed(Path(path)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        _removed(folder.parent)
 
 
 def _folders(link: str) -> list[Path]:
@@ -49,8 +55,10 @@ def _hierarchies() -> list[Path]:
     return named + [Path(row[1]) for row in rows if row[2] == "cgroup2"]
 
 
-def _remove(folder: Path) -> None:
+def _removed(folder: Path) -> bool:
+    """Whether it is gone; False while a process or another group is in it."""
     try:
         folder.rmdir()
-    except OSError:
-        pass  # another host is in it, or it is not there
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return True

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mainstay.errors import LabError
 from mainstay.lab import cgroups
-from mainstay.lab.outside import mounts_below, remove_tree, run
+from mainstay.lab.outside import loop_devices_below, mounts_below, remove_tree, run
 
 _STOP_TIMEOUT_S = 20
 # Into the host's control groups first, then systemd-nspawn in the same process.
@@ -91,7 +91,7 @@ class Machine:
             )
 
     def stop(self) -> None:
-        """Pulls the plug: every process of the host is gone when this returns, none was asked.
+        """Pulls the plug: every process of the host is gone when this returns, none was asked; so are its extra disks.
 
         Raises:
             LabError: processes are still there after 20 s.
@@ -104,6 +104,9 @@ class Machine:
                 raise LabError(f"{self.hostname}: processes {found} are still there {_STOP_TIMEOUT_S} s after SIGKILL.")
             time.sleep(0.02)
         cgroups.remove(self.link)
+        # The kernel unmounts what the host had a moment after its last process, and frees the loop devices then.
+        while loop_devices_below(self.folder) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def inside(self, *argv: str) -> list[str]:
         """The command line that runs `argv` as root in the host, without its network or sshd.

@@ -65,6 +65,19 @@ def mounts_below(folder: Path) -> list[Path]:
     return [point for point in reversed(points) if point == folder or folder in point.parents]
 
 
+def loop_devices_below(folder: Path) -> list[Path]:
+    """The loop devices whose files are in `folder` or below."""
+    found = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            file = Path(backing.read_text(encoding="utf-8").strip())
+        except OSError:  # freed meanwhile
+            continue
+        if folder in file.parents:
+            found.append(Path("/dev", backing.parts[3]))
+    return found
+
+
 def remove_tree(folder: Path) -> None:
     """Unmounts what is mounted below `folder`, then removes it; nothing happens where there is nothing.
 
