@@ -17,6 +17,9 @@ APT = (
     "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "
     "-o Acquire::Retries=3 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o APT::Update::Error-Mode=any"
 )
+# apt has been seen to wait for ever with nothing left to wait for, beside a proxy that closed on it; lists are fetched
+# anew then. An installation is never cut short.
+UPDATE = f"{{ timeout -k 5 120 {APT} update || timeout -k 5 240 {APT} update; }}"
 
 
 @operation()
@@ -31,5 +34,5 @@ def present(names: list[str]) -> Generator[str, None, None]:
     wanted = " ".join(shlex.quote(name) for name in missing)
     # Lists younger than an hour do; a host fresh from its image has none.
     fresh = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."
-    yield f"{fresh} || {APT} update"
+    yield f"{fresh} || {UPDATE}"
     yield f"{APT} install --no-install-recommends {wanted}"

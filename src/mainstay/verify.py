@@ -10,6 +10,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from mainstay import project
 from mainstay.components import chosen as components_of
@@ -17,6 +18,7 @@ from mainstay.errors import HostError, UsageError
 from mainstay.inventory import Environment
 from mainstay.inventory.loading import PINS
 
+T = TypeVar("T")
 PROCESSES = 4
 # pytest's exit code where none of the chosen checks applies to the hosts of one share.
 NO_TESTS = 5
@@ -74,25 +76,34 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
     """Runs the checks that apply to the roles of `names` and returns every result, in the order of `names`.
 
     Processes of their own run pytest: it and pyinfra's patched standard library do not share one well. There are up to
-    four, each with its share of the hosts: most checks wait for a host, some for a firewall that drops.
+    four, each with its share of the hosts, and of the suites where hosts are few: most checks wait for a host.
 
     Raises:
         HostError: pytest itself could not run; the message holds its last line.
     """
-    shares = [names[start::PROCESSES] for start in range(min(PROCESSES, len(names)))]
+    paths = _of(environment, names, suites(components))
+    if not paths:
+        return VerifyOutcome()
+    shares = [(hosts, part) for hosts in _parts(names, PROCESSES) for part in _parts(paths, PROCESSES // len(names))]
     with ThreadPoolExecutor(max_workers=PROCESSES) as pool:
-        found = [check for share in pool.map(lambda one: _run(environment, one, components), shares) for check in share]
+        found = [check for share in pool.map(lambda one: _run(environment, *one), shares) for check in share]
     return VerifyOutcome(sorted(found, key=lambda check: names.index(check.host) if check.host in names else -1))
 
 
-def _run(environment: Environment, names: list[str], components: list[str] | None) -> list[Check]:
+def _parts(things: list[T], most: int) -> list[list[T]]:
+    """The things in up to `most` parts of about one size, at least one."""
+    count = max(1, min(most, len(things)))
+    return [things[start::count] for start in range(count)]
+
+
+def _run(environment: Environment, names: list[str], paths: list[Path]) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
         report = Path(folder) / "report.jsonl"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
         command += ["-p", "testinfra.plugin", "-p", "mainstay.testing"]
         command += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
         command += ["--inventory", environment.name, "--hosts", ",".join(names), "--mainstay-report", str(report)]
-        command += [str(path) for path in _of(environment, names, suites(components))]
+        command += [str(path) for path in paths]
         done = subprocess.run(
             command, capture_output=True, text=True, env=_variables(environment), stdin=subprocess.DEVNULL, check=False
         )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from mainstay.errors import LabError
 from mainstay.lab import Lab, Wanted, read_overlay, state
 from mainstay.lab.image import ensure
 from mainstay.lab.machine import processes_of
-from mainstay.lab.paths import HOME, IMAGES
+from mainstay.lab.paths import HOME, IMAGES, PACKAGES
 
 SYSTEM = "orchard"
 HOSTS = [Wanted("staging", "apple", ("web",), 12), Wanted("production", "pear", ("ml",), 12)]
@@ -88,6 +89,20 @@ def test_hosts_have_names_packages_and_root_but_no_way_out(lab: Lab) -> None:
     ok(lab, "apple", "sudo apt-get -q update && sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y install rsync")
     assert lab.exec("apple", "getent hosts example.org").returncode != 0
     assert lab.exec("apple", "timeout 3 bash -c '</dev/tcp/192.0.2.1/80'").returncode != 0
+
+
+def test_packages_are_fetched_once_for_all_and_nothing_else_comes_in(lab: Lab) -> None:
+    uri = ok(lab, "apple", "sudo apt-get -qq update && apt-get download --print-uris hello").split()[0].strip("'")
+    kept = PACKAGES / uri.removeprefix("http://")
+    kept.unlink(missing_ok=True)
+    with ThreadPoolExecutor() as pool:
+        both = pool.map(
+            lambda host: ok(lab, host, "cd /tmp && sudo apt-get -q update && apt-get download hello"), ("apple", "pear")
+        )
+    assert len(list(both)) == 2
+    assert kept.is_file() and kept.read_bytes()[:7] == b"!<arch>"
+    asked = f"curl -s -o /dev/null -w '%{{http_code}}' -x http://{lab.state().network.gateway}:3142 http://example.org/"
+    assert ok(lab, "apple", f"sudo apt-get -q -y install curl >/dev/null && {asked}") == "403"
 
 
 def test_units_are_sandboxed_and_hosts_settle_without_a_failed_unit(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from mainstay.lab import (
     network,
     outside,
     overlay,
+    proxy,
     recipe,
     requirements,
 )
@@ -135,8 +136,29 @@ class TestMirror:
 
     def test_hosts_ask_the_gateway_for_what_comes_by_https(self) -> None:
         found = mirror.Mirror("https://mirror.example/debian", SECURITY)
-        assert "URIs: http://HTTPS///mirror.example/debian\n" in found.sources(13)
+        assert "URIs: http://mirror.example/debian\n" in found.sources(13)
         assert "deb https://mirror.example/debian trixie main\n" in found.one_line_sources(13)
+
+
+class TestProxy:
+    def config(self, archive: str = MIRROR, security: str = SECURITY, by: str = "") -> str:
+        return " ".join(proxy.config(mirror.Mirror(archive, security, (), by), Network(2)).split())
+
+    def test_only_the_mirrors_are_asked_and_each_as_this_machine_does(self) -> None:
+        found = self.config("https://a.example/debian", "http://b.example:8080/security")
+        assert "map $host $origin { b.example http://b.example; a.example https://a.example; }" in found
+        assert "upstream b.example { server b.example:8080; } upstream a.example { server a.example:443; }" in found
+        assert 'if ($origin = "") { return 403; }' in found
+
+    def test_behind_a_proxy_that_one_is_asked_for_whole_addresses(self) -> None:
+        found = self.config(by="http://proxy.example:3128")
+        assert "upstream proxy { server proxy.example:3128; }" in found
+        assert 'rewrite ^(.*)$ "http$1" break; proxy_pass http://proxy;' in found
+        assert "proxy_pass $origin" not in found
+
+    def test_an_archive_by_https_behind_a_proxy_is_out_of_reach(self) -> None:
+        with pytest.raises(LabError, match=r"found https://m\.example/debian behind apt's proxy http://p\.example"):
+            mirror.parse(["deb https://m.example/debian bookworm main"], 'Acquire::http::Proxy "http://p.example";\n')
 
 
 class TestRecipe:

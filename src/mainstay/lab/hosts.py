@@ -11,11 +11,12 @@ from pathlib import Path
 
 from mainstay.errors import LabError
 from mainstay.lab import network
-from mainstay.lab.identity import PROXY_PORT, Identity, host_key, imprint
+from mainstay.lab.identity import Identity, host_key, imprint
 from mainstay.lab.machine import Machine
 from mainstay.lab.outside import run, write_atomically
 from mainstay.lab.overlay import HostOverlay, Overlay, unproven
 from mainstay.lab.paths import LabPaths
+from mainstay.lab.proxy import PROXY_PORT
 from mainstay.lab.sshfiles import known_hosts, ssh_config
 from mainstay.lab.state import LabHost, LabState
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from mainstay.lab.addresses import Network
 from mainstay.lab.outside import run
 from mainstay.lab.paths import LabPaths
+from mainstay.lab.proxy import PROXY_PORT
 
 IMAGE_USER = "debian"
-PROXY_PORT = 3142
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,7 @@ def boot_gateway(lab: LabState, paths: LabPaths, source: Mirror, say: Say) -> Ma
     base = image.ensure_base(gateway.DEBIAN, source, say)
     layer = gateway.ensure_image(base, source, say)
     machine = gateway.machine(lab.network, paths, layer, base)
-    if machine.is_running() and not gateway.has_cache(paths):
-        machine.stop()
-    new = hosts.make_disk(machine, lambda: gateway.imprint_disk(machine, lab.network, paths, source))
-    if new or not gateway.has_cache(paths):
-        for other in state.names():  # labs that are up have what this one will ask for
-            gateway.keep_packages(LabPaths(other))
-        gateway.open_cache(paths)
+    hosts.make_disk(machine, lambda: gateway.imprint_disk(machine, lab.network, paths, source))
     gateway.write_names(machine, hosts.names_inside(lab))
     if machine.is_running():
         run(machine.inside("systemctl", "try-reload-or-restart", "lab-dns"))
@@ -111,7 +105,6 @@ def lift(lab: LabState, paths: LabPaths, say: Say) -> None:
     link = lab.network.gateway_link
     machine = Machine(link, paths.gateway, (), "gateway", lab.network.gateway)
     machine.stop()
-    gateway.keep_packages(paths)
     remove(machine)
     for left in network.links_of(lab.network):
         remove(Machine(left, paths.root / "hosts" / left, (), left, lab.network.gateway))

@@ -48,7 +48,8 @@ def of_this_machine() -> Mirror:
     """The mirror of the machine's own apt.
 
     Raises:
-        LabError: its sources name no Debian archive, or its proxy listens on the machine's loopback.
+        LabError: its sources name no Debian archive, or its proxy is of no use to the gateway (it listens on the
+            machine's loopback, or the archive is fetched by HTTPS through it).
     """
     texts = [path.read_text(encoding="utf-8") for path in _source_files(Path("/etc/apt"))]
     return parse(texts, run(["apt-config", "dump"]))
@@ -73,6 +74,10 @@ def parse(sources: list[str], configuration: str) -> Mirror:
     proxy = settings.get("Acquire::http::Proxy", "")
     if proxy and urlsplit(proxy).hostname in ("localhost", "127.0.0.1", "::1"):
         raise LabError(f"apt's proxy is {proxy}, which hosts of the lab cannot reach; expected an address outside.")
+    if proxy and archive.startswith("https:"):
+        raise LabError(
+            f"/etc/apt: found {archive} behind apt's proxy {proxy}, expected an http: address beside a proxy."
+        )
     carried = tuple(f'{key} "{settings[key]}";' for key in _CARRIED if key in settings)
     security = security or f"{archive.rstrip('/')}-security"
     return Mirror(archive.rstrip("/"), security.rstrip("/"), carried, proxy)
@@ -114,7 +119,7 @@ def _entries(text: str) -> list[tuple[str, str]]:
 
 
 def _stanza(uri: str, suites: str) -> str:
-    # apt-cacher-ng's way to be asked for what it fetches by HTTPS; a tunnel through it could not be cached.
-    uri = uri.replace("https://", "http://HTTPS///")
+    # Hosts ask the gateway by HTTP, also for what it fetches by HTTPS; a tunnel through it could not be kept.
+    uri = uri.replace("https://", "http://")
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     return f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {keyring}\n"
