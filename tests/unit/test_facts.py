@@ -1,8 +1,11 @@
+import json
 import subprocess
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts.distributions import Distributions, Installed, parse_installed
 from facts.files import FileState, FileStates, FileText, parse_states
 from facts.packages import MissingPackages
 from facts.units import UnitState, parse_units
@@ -50,7 +53,28 @@ ActiveState=inactive
     assert parse_units(text.splitlines()) == {"a.service": UnitState("enabled", "active", "running", "success", 2, 17)}
 
 
+def test_distributions_of_this_very_environment_have_all_that_they_need():
+    installed = Distributions().process(_sh(Distributions().command(sys.executable)))
+    assert installed.versions["pyinfra"].startswith("3.10")
+    assert installed.markers["python_version"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert installed.unmet == []
+    assert Distributions().process(_sh(Distributions().command("/no/such/python"))) == Installed()
+
+
+def test_what_a_distribution_needs_and_does_not_have_is_named():
+    requires = ["b_one>=2", "c<3", "c>=1", "d", "e; extra == 'x'", "f; python_version < '3'", "not a requirement"]
+    rows = [["A", "1", requires], ["B.One", "2.0rc1", []], ["c", "3.0", []]]
+    line = json.dumps([rows, {"extra": "", "python_version": "3.11"}])
+    assert parse_installed(["a warning", line]).unmet == [
+        "a requires b_one>=2, found 2.0rc1",
+        "a requires c<3, found 3.0",
+        "a requires d, which is not installed",
+        "a requires 'not a requirement', which cannot be read",
+    ]
+
+
 @given(st.lists(st.text()))
 def test_parsers_never_fail_on_what_a_host_prints(lines):
     parse_states(lines)
     parse_units(lines)
+    parse_installed(lines)

@@ -8,6 +8,8 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,11 +17,9 @@ import pytest
 from deploys.components.base import files
 from deploys.components.base.model import Section, section
 from facts.base import parse_tracking
-from mainstay import ssh
+from mainstay import ports, ssh
 from mainstay.inventory import Environment, Host
 
-# A closed port drops what comes: nobody answers. An open one answers at once, be it "refused".
-WAIT_S = 2
 NOBODY_LISTENS = (9, 111, 3306, 9200, 65000)
 
 
@@ -95,39 +95,51 @@ def test_firewall_is_loaded_and_starts_at_boot(host: Any) -> None:
     assert (chain["hook"], chain["policy"]) == ("input", "drop")
 
 
-def test_ports_are_open_to_those_who_need_them_and_closed_to_others(
-    environment: Environment, member: Host, reach: Callable[[str], Any]
-) -> None:
-    ports = _ports(environment, member)
-    public = {port for port, sources in ports.items() if sources is None}
-    asked = {"this laptop": (_here, public)}
-    for peer in _peers(environment, member, reach):
-        wanted = {port for port, sources in ports.items() if _open_to(sources, peer)}
-        asked[f"{peer.name} ({', '.join(peer.roles)})"] = (reach(peer.name).check_output, wanted)
-    # Side by side: what is dropped is waited for.
+@dataclass(frozen=True)
+class Seen:
+    """What answers somebody else, port by port; over link-local IPv6 too, where both have it on the same link."""
+
+    by: str
+    wanted: set[int]
+    found: set[int]
+    over_ipv6: set[int] | None
+
+
+@pytest.fixture(scope="module")
+def seen(environment: Environment, host: Any, member: Host, reach: Callable[[str], Any]) -> list[Seen]:
+    """The host's ports, tried from this laptop and from one peer of each set of roles, all at once.
+
+    What is dropped is waited for, and a second peer of the same roles would ask the same rules again.
+    """
+    own = _link_local(host.check_output("ip -o address show"), member.address)
+    alike: dict[tuple[str, ...], list[Host]] = {}
+    for peer in environment.hosts.values():
+        if peer.name != member.name:
+            alike.setdefault(peer.roles, []).append(peer)
+
+    def by_one_of(peers: list[Host]) -> Seen | None:
+        for peer in peers:
+            with suppress(RuntimeError):  # testinfra's word for ssh's own 255, so not let in
+                return _seen_from(environment, member, own, peer, reach(peer.name))
+        # In an environment's first rollout, hosts whose batch is still to come do not know the operator: they cannot be
+        # asked yet, and each of them asks about this host in its own turn.
+        return None
+
     with ThreadPoolExecutor() as pool:
-        answers = pool.map(lambda ask: _answers(ask, member.address, sorted(ports)), [ask for ask, _ in asked.values()])
-    for (who, (_, wanted)), found in zip(asked.items(), answers, strict=True):
-        assert found == wanted, f"from {who}: {_difference(found, wanted)}"
+        others = pool.map(by_one_of, alike.values())
+        return [_seen_from_here(environment, member), *(one for one in others if one)]
 
 
-def test_ports_are_closed_over_ipv6_too(
-    environment: Environment, host: Any, member: Host, reach: Callable[[str], Any]
-) -> None:
-    """Over link-local addresses, where host and peer share a link and have them."""
-    own = _link_local(host, member.address)
-    peers = _peers(environment, member, reach)
-    if own is None or not peers:
-        return
-    peer = reach(peers[0].name)
-    route = peer.check_output(f"ip -o route get {member.address}")
-    if " via " in route or _link_local(peer, peers[0].address) is None:
-        return
-    device = route.partition(" dev ")[2].split()[0]
-    ports = _ports(environment, member)
-    public = {port for port, sources in ports.items() if sources is None}
-    found = _answers(peer.check_output, f"{own}%{device}", sorted(ports))
-    assert found == public, _difference(found, public)
+def test_ports_are_open_to_those_who_need_them_and_closed_to_others(seen: list[Seen]) -> None:
+    for one in seen:
+        assert one.found == one.wanted, f"from {one.by}: {_difference(one.found, one.wanted)}"
+
+
+def test_ports_are_closed_over_ipv6_too(seen: list[Seen], environment: Environment, member: Host) -> None:
+    public = {port for port, sources in _ports(environment, member).items() if sources is None}
+    for one in seen:
+        if one.over_ipv6 is not None:
+            assert one.over_ipv6 == public, f"from {one.by}: {_difference(one.over_ipv6, public)}"
 
 
 def test_nobody_listens_to_the_network_but_what_the_inventory_names(
@@ -142,31 +154,31 @@ def test_nobody_listens_to_the_network_but_what_the_inventory_names(
     assert not strange, f"listens for the network, and no component says so: {', '.join(sorted(strange))}"
 
 
-def _link_local(host: Any, address: str) -> str | None:
-    """The IPv6 link-local address of the interface that has `address`."""
-    rows = [line.split() for line in host.check_output("ip -o address show").splitlines()]
+def _seen_from_here(environment: Environment, member: Host) -> Seen:
+    asked = _ports(environment, member)
+    public = {port for port, sources in asked.items() if sources is None}
+    found = ports.ask(ports.Question(member.address, sorted(public), sorted(asked.keys() - public)))
+    return Seen("this laptop", public, found, None)
+
+
+def _seen_from(environment: Environment, member: Host, own: str | None, peer: Host, on_peer: Any) -> Seen:
+    asked = _ports(environment, member)
+    public = {port for port, sources in asked.items() if sources is None}
+    wanted = {port for port, sources in asked.items() if _open_to(sources, peer)}
+    questions = [ports.Question(member.address, sorted(wanted), sorted(asked.keys() - wanted))]
+    route, *addresses = on_peer.check_output(f"ip -o route get {member.address}; ip -o address show").splitlines()
+    if own and " via " not in route and _link_local("\n".join(addresses), peer.address):
+        device = route.partition(" dev ")[2].split()[0]
+        questions.append(ports.Question(f"{own}%{device}", sorted(public), sorted(asked.keys() - public)))
+    found, *over_ipv6 = (set(answer) for answer in json.loads(on_peer.check_output(ports.command(questions))))
+    return Seen(f"{peer.name} ({', '.join(peer.roles)})", wanted, found, over_ipv6[0] if over_ipv6 else None)
+
+
+def _link_local(addresses: str, address: str) -> str | None:
+    """The IPv6 link-local address of the interface that has `address`, in what `ip -o address show` prints."""
+    rows = [line.split() for line in addresses.splitlines()]
     device = next((row[1] for row in rows if row[3].startswith(f"{address}/")), "")
     return next((row[3].partition("/")[0] for row in rows if row[1] == device and row[3].startswith("fe80:")), None)
-
-
-def _peers(environment: Environment, member: Host, reach: Callable[[str], Any]) -> list[Host]:
-    """One other host of each set of roles: more would ask the same rules again.
-
-    In an environment's first rollout, hosts whose batch is still to come do not know the operator: they cannot be asked
-    yet, and each of them asks about this host in its own turn.
-    """
-    chosen: dict[tuple[str, ...], Host] = {}
-    for peer in environment.hosts.values():
-        if peer.name != member.name and peer.roles not in chosen and _lets_in(reach(peer.name)):
-            chosen[peer.roles] = peer
-    return list(chosen.values())
-
-
-def _lets_in(peer: Any) -> bool:
-    try:
-        return bool(peer.run("true").succeeded)
-    except RuntimeError:  # what testinfra makes of ssh's own exit code 255
-        return False
 
 
 def _ports(environment: Environment, member: Host) -> dict[int, tuple[str, ...] | None]:
@@ -183,17 +195,6 @@ def _ports(environment: Environment, member: Host) -> dict[int, tuple[str, ...] 
 
 def _open_to(sources: tuple[str, ...] | None, peer: Host) -> bool:
     return sources is None or bool(set(sources) & set(peer.roles))
-
-
-def _here(command: str) -> str:
-    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
-
-
-def _answers(ask: Callable[[str], str], address: str, ports: list[int]) -> set[int]:
-    """The ports that answer within WAIT_S, asked side by side; one that drops gives `timeout` its 124."""
-    one = f'timeout {WAIT_S} bash -c "</dev/tcp/{address}/$p" 2>/dev/null; [ $? = 124 ] || echo $p'
-    script = f"for p in {' '.join(map(str, ports))}; do ( {one} ) & done; wait"
-    return {int(line) for line in ask(f"bash -c {shlex.quote(script)}").split()}
 
 
 def _difference(found: set[int], wanted: set[int]) -> str:
