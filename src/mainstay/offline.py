@@ -9,6 +9,7 @@ from pathlib import Path
 from mainstay import components
 from mainstay.errors import InventoryError, Problem
 from mainstay.inventory import Environment
+from mainstay.secrets.needed import needed_secrets
 
 
 def check(environment: Environment, names: Iterable[str]) -> None:
@@ -24,6 +25,16 @@ def check(environment: Environment, names: Iterable[str]) -> None:
     problems = [problem for service in environment.releases for problem in _artefact(environment, service)]
     if problems:
         raise InventoryError(problems)
+
+
+def open_secrets(environment: Environment) -> None:
+    """Opens every secret that the environment's hosts are given: what cannot be opened must not show half-way.
+
+    Raises:
+        SecretError: the environment has no secrets yet, or this operator cannot open one.
+    """
+    for needed in needed_secrets(environment):
+        environment.secrets.get(needed.name).reveal()
 
 
 def _artefact(environment: Environment, service: str) -> list[Problem]:

@@ -13,8 +13,8 @@ from mainstay.inventory import Environment, Host, groups
 from mainstay.inventory.operator import operator
 
 
-def config_block(environment: Environment, host: Host, folder: Path) -> str:
-    """An ssh_config block for one host, with a connection that is shared while `folder` lasts."""
+def config_block(environment: Environment, host: Host) -> str:
+    """An ssh_config block for one host."""
     lines = [
         f"Host {host.name}",
         f"  HostName {host.address}",
@@ -23,7 +23,7 @@ def config_block(environment: Environment, host: Host, folder: Path) -> str:
         f"  UserKnownHostsFile {groups.known_hosts(environment)}",
         "  StrictHostKeyChecking yes",
         "  BatchMode yes",
-        f"  ControlPath {folder}/%C",
+        "  ControlPath none",
         "  LogLevel ERROR",
     ]
     if environment.lab:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mainstay import inventory, ssh
+from mainstay import inventory, root_shell, ssh
 from mainstay.errors import MainstayError
 from mainstay.inventory import Environment, Host
 from mainstay.secrets import mask
@@ -50,19 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ENVIRONMENT], config.stash[_FOLDER] = environment, folder
     config.option.ssh_config = str(_write_ssh_config(environment, Path(folder.name)))
     config.option.sudo = True
+    root_shell.register()
     chosen = config.option.hosts.split(",") if config.option.hosts else list(environment.hosts)
-    config.option.hosts = ",".join(name if "://" in name else f"ssh://{name}" for name in chosen)
+    config.option.hosts = ",".join(name if "://" in name else _spec(name) for name in chosen)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Closes the shared connections; OpenSSH would keep them for a minute."""
+    """Removes what this run wrote."""
     folder = config.stash.get(_FOLDER, None)
-    if folder is None:
-        return
-    for name in config.stash[_ENVIRONMENT].hosts:
-        command = ["ssh", "-F", config.option.ssh_config, "-O", "exit", name]
-        subprocess.run(command, capture_output=True, check=False)
-    folder.cleanup()
+    if folder is not None:
+        folder.cleanup()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -120,9 +116,13 @@ def reach(environment: Environment, request: pytest.FixtureRequest) -> Callable[
     def other(name_or_role: str) -> Any:
         members = environment.hosts_of(name_or_role)
         name = members[0].name if members else name_or_role
-        return testinfra.get_host(f"ssh://{name}", ssh_config=request.config.option.ssh_config, sudo=True)
+        return testinfra.get_host(_spec(name), ssh_config=request.config.option.ssh_config, sudo=True)
 
     return other
+
+
+def _spec(name: str) -> str:
+    return f"{root_shell.SCHEME}://{name}"
 
 
 def _applies(item: pytest.Item, environment: Environment) -> bool:
@@ -156,6 +156,6 @@ def _reason(report: pytest.TestReport) -> str:
 
 def _write_ssh_config(environment: Environment, folder: Path) -> Path:
     path = folder / "ssh_config"
-    path.write_text("".join(ssh.config_block(environment, host, folder) for host in environment.hosts.values()))
+    path.write_text("".join(ssh.config_block(environment, host) for host in environment.hosts.values()))
     path.chmod(0o600)
     return path

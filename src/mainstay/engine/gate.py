@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from mainstay.engine import holds, ledger
 from mainstay.engine.snapshot import HostState
-from mainstay.errors import GateError
+from mainstay.errors import GateError, InventoryError
 from mainstay.inventory import Environment
 
 # A laptop and another laptop agree about the time to within this.
@@ -47,6 +47,31 @@ def _row_proof(last: ledger.Row, change: str, within_h: int, current: datetime) 
     if current - last.time > timedelta(hours=within_h):
         return f"verified this change at {last.when}, more than {within_h} h ago"
     return None
+
+
+def check_artefacts(environment: Environment, states: Mapping[str, HostState], names: Iterable[str]) -> None:
+    """Refuses while a host would need an artefact that this laptop does not have.
+
+    Raises:
+        InventoryError: with the artefact, and a host that lacks the release.
+    """
+    problems = []
+    for service, release in environment.releases.items():
+        here = (environment.root / "artefacts" / release.artefact.file).is_file()
+        on_it = [
+            name for name in names if environment.services[service] in environment.services_on(environment.hosts[name])
+        ]
+        lacking = [name for name in on_it if not _has(states.get(name), service, release.version)]
+        if lacking and not here:
+            key = ("releases", service, "artefacts", release.version, "file")
+            expected = f"the artefact there, because {lacking[0]} does not have {service} {release.version} yet"
+            problems.append(environment.problem(key, f"no artefacts/{release.artefact.file}", expected))
+    if problems:
+        raise InventoryError(problems)
+
+
+def _has(state: HostState | None, service: str, version: str) -> bool:
+    return state is not None and service in state.releases and version in state.releases[service].kept
 
 
 def check_holds(environment: Environment, states: Mapping[str, HostState]) -> None:

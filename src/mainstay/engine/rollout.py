@@ -61,7 +61,8 @@ class Rollout:
             staging: whose hosts' ledgers the gate reads.
 
         Raises:
-            InventoryError: a template fails, or an artefact is another than the one that is pinned.
+            InventoryError: a template fails, or an artefact is missing or another than the one that is pinned.
+            SecretError: a secret cannot be opened.
             HostError: a host did not answer before anything was changed.
             GateError, LeaseError: refused; nothing was changed in that environment.
             Interrupted: the operator stopped it.
@@ -70,6 +71,7 @@ class Rollout:
         started = time.monotonic()
         for environment in environments:
             offline.check(environment, self.request.of(environment))
+            offline.open_secrets(environment)
         with ExitStack() as stack:
             fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
             for environment in environments:
@@ -88,6 +90,7 @@ class Rollout:
         """Everything that can refuse is asked before the first change anywhere; the lease is only looked at."""
         states = read(fleet, self.request.of(environment))
         gate.check_lease(environment, states)
+        gate.check_artefacts(environment, states, self.request.of(environment))
         self._check(environment, states)
 
     def _check(self, environment: Environment, states: Mapping[str, snapshot.HostState]) -> OpenRun | None:
