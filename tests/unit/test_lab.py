@@ -15,6 +15,7 @@ from mainstay.lab import (
     addresses,
     cgroups,
     inventories,
+    limits,
     mirror,
     network,
     outside,
@@ -364,3 +365,17 @@ def test_the_schema_of_status_names_what_is_printed() -> None:
     path = Path(__file__).parents[2] / "docs/json/lab.schema.json"
     schema = json.loads(path.read_text())["properties"]["hosts"]["items"]
     assert schema["required"] == list(schema["properties"]) == [field.name for field in fields(HostStatus)]
+
+
+def test_a_limit_that_is_too_low_is_raised_once_and_put_back(tmp_path):
+    limit, memory = tmp_path / "limit", tmp_path / "memory"
+    limit.write_text("128\n")
+    limits.lift(limit, memory)
+    limits.lift(limit, memory)
+    assert int(limit.read_text()) == limits.ENOUGH
+    limits.put_back(limit, memory)
+    assert limit.read_text() == "128\n"
+    limit.write_text("9000\n")  # an administrator's own
+    limits.lift(limit, memory)
+    limits.put_back(limit, memory)
+    assert limit.read_text() == "9000\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mainstay.lab import gateway, hosts, image, network, state
+from mainstay.lab import gateway, hosts, image, limits, network, state
 from mainstay.lab.addresses import free_index
 from mainstay.lab.identity import make_key
 from mainstay.lab.inventories import Wanted
@@ -57,6 +57,7 @@ def lay_network(lab: LabState, paths: LabPaths, say: Say) -> None:
         remove(Machine(link, paths.root / "hosts" / link, (), link, lab.network.gateway))
     with locked(_MACHINE_LOCK, say):
         network.open_uplink()
+        limits.lift()
     network.lay(lab.network)
 
 
@@ -113,8 +114,9 @@ def lift(lab: LabState, paths: LabPaths, say: Say) -> None:
 
 
 def forget(paths: LabPaths, say: Say) -> None:
-    """Removes the lab's directory; after the last lab, forwarding is as it was before the first."""
+    """Removes the lab's directory; after the last lab, the machine's settings are as they were before the first."""
     with locked(_MACHINE_LOCK, say):
         remove_tree(paths.root)
         if not state.names():
             network.close_uplinks()
+            limits.put_back()

@@ -11,6 +11,7 @@ LOCKS = HOME / "locks"
 PACKAGES = CACHE / "packages"
 IMAGES = CACHE / "images"
 UPLINKS = HOME / "uplinks.json"
+INOTIFY = HOME / "inotify.before"
 
 
 @dataclass(frozen=True)
