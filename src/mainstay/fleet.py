@@ -75,6 +75,10 @@ class Fleet:
     def connect(self, names: list[str] | None = None) -> None:
         """Connects every host (of `names`) that is not connected, side by side; first contact as the image's user."""
         missing = [name for name in names or self.names if not self._alive(name)]
+        hosts = self.environment.hosts
+        lacking = {name: why for name in missing if (why := self.environment.lacking(hosts[name]))}
+        self.unreachable |= lacking
+        missing = [name for name in missing if name not in lacking]
         for first_contact in (False, True):
             if not missing:
                 break

@@ -15,6 +15,8 @@ from mainstay.inventory.operator import operator
 
 def config_block(environment: Environment, host: Host) -> str:
     """An ssh_config block for one host."""
+    if environment.lacking(host):
+        return f"Host {host.name}\n  ProxyCommand false\n"  # without a block, ssh would look for the bare name
     lines = [
         f"Host {host.name}",
         f"  HostName {host.address}",
@@ -43,7 +45,13 @@ def host_data(environment: Environment, host: Host, *, first_contact: bool = Fal
 
 
 def command_line(environment: Environment, host: Host) -> list[str]:
-    """OpenSSH's argv up to the host, for a connection of its own (no multiplexing), never prompting."""
+    """OpenSSH's argv up to the host, for a connection of its own (no multiplexing), never prompting.
+
+    Raises:
+        HostError: the lab lacks the host.
+    """
+    if lacking := environment.lacking(host):
+        raise HostError(host.name, lacking)
     argv = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=5"]
     argv += ["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "LogLevel=ERROR", "-p", str(host.ssh_port)]
     argv += ["-o", f"UserKnownHostsFile={groups.known_hosts(environment)}"]

@@ -9,7 +9,6 @@ Without `--inventory` the plugin does nothing, so it may be installed beside any
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -42,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         system, _, env = name.partition("/")
-        environment = inventory.load(system, env, lab=os.environ.get("MAINSTAY_LAB"))
+        environment = inventory.load(system, env, lab=inventory.lab_from_environment())
     except MainstayError as error:
         raise pytest.UsageError(str(error)) from error
     folder = tempfile.TemporaryDirectory(prefix="mainstay-verify-")
@@ -50,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.ssh_config = str(_write_ssh_config(environment, Path(folder.name)))
     config.option.sudo = True
     root_shell.register()
-    chosen = config.option.hosts.split(",") if config.option.hosts else list(environment.hosts)
+    there = [host.name for host in environment.hosts.values() if not environment.lacking(host)]
+    chosen = config.option.hosts.split(",") if config.option.hosts else there
     config.option.hosts = ",".join(name if "://" in name else _spec(name) for name in chosen)
 
 

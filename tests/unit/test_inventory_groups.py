@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import InventoryError as PyinfraInventoryError
 
-from mainstay.errors import LabError, UsageError
+from mainstay import ssh
+from mainstay.errors import HostError, LabError, UsageError
 from mainstay.inventory import load, loading
 from mainstay.inventory.groups import ENVIRONMENT, HOST, groups, groups_of, known_hosts
 from mainstay.inventory.operator import operator
@@ -20,7 +21,7 @@ KEY = "ssh-ed25519 " + "A" * 60
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Overlay:
     (tmp_path / "key.pub").write_text(f"{KEY} lab\n")
-    places = {"production/eai-web-1": HostOverlay("198.18.0.11", 2222)}
+    places = {"production/eai-web-1": HostOverlay("198.18.0.11", 2222, 13)}
     overlay = Overlay("lab", tmp_path / "key", tmp_path / "known_hosts", places, ["gpu"])
     monkeypatch.setattr(loading.stores, "overlay", lambda lab, system: overlay)
     return overlay
@@ -80,7 +81,18 @@ def test_the_lab_replaces_addresses_keys_and_known_hosts(tmp_path: Path, lab: Ov
     assert (data["ssh_hostname"], data["ssh_port"], data["ssh_key"]) == ("198.18.0.11", 2222, str(lab.key_path))
     assert known_hosts(env) == lab.known_hosts
     assert env.operators["alex"].keys[-1] == f"{KEY} lab", "in the lab every operator has the lab's key too"
-    assert env.hosts["eai-web-2"].address == "198.51.100.12", "a host that the lab lacks keeps its own"
+    assert env.hosts["eai-web-1"].debian == 13, "what `lab up --debian` booted, whatever the inventory says"
+
+
+def test_nobody_meets_a_real_host_from_the_lab(tmp_path: Path, lab: Overlay) -> None:
+    """A host that the lab lacks keeps its own address, for files that name it; no connection goes there."""
+    env = load(SYSTEM, "production", root=copied(tmp_path / "p"), lab="lab")
+    other = env.hosts["eai-web-2"]
+    assert other.address == "198.51.100.12"
+    assert {name for entries in groups_of(env, "alex").values() for name, _ in entries} == {"eai-web-1"}
+    with pytest.raises(HostError, match="eai-web-2: the lab 'lab' has no such host; `mainstay lab up everydayai` boot"):
+        ssh.command_line(env, other)
+    assert ssh.config_block(env, other, tmp_path) == "Host eai-web-2\n  ProxyCommand false\n"
 
 
 def test_known_hosts_of_the_inventory_come_before_the_operators(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ class TestRecipe:
 
 class TestOverlay:
     def test_what_is_written_is_what_is_read(self, tmp_path: Path) -> None:
-        written = Overlay("lab", Path("/k"), Path("/h"), {"staging/apple": HostOverlay("198.18.0.11", 22)}, ["gpu"])
+        written = Overlay("lab", Path("/k"), Path("/h"), {"staging/apple": HostOverlay("198.18.0.11", 22, 13)}, ["gpu"])
         written.write(tmp_path / "overlay.json")
         assert parse_overlay((tmp_path / "overlay.json").read_text()) == written
 

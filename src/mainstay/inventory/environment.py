@@ -25,7 +25,7 @@ Section = TypeVar("Section", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Host:
-    """A host as the inventory declares it; in the lab, `address` and `ssh_port` are the lab's."""
+    """A host as the inventory declares it; in the lab, `address`, `ssh_port` and `debian` are the lab's."""
 
     name: str
     address: str
@@ -117,6 +117,12 @@ class Environment:
     def hosts_of(self, role: str) -> list[Host]:
         """The hosts that hold the role, in the inventory's order."""
         return [host for host in self.hosts.values() if role in host.roles]
+
+    def lacking(self, host: Host) -> str:
+        """Why nobody may connect to the host: the lab lacks it, and its address is the real world's; else empty."""
+        if self.lab is None or f"{self.env}/{host.name}" in self.lab.hosts:
+            return ""
+        return f"the lab {self.lab.name!r} has no such host; `mainstay lab up {self.system}` boots it"
 
     def services_on(self, host: Host) -> list[Service]:
         """The services that run on the host, by its roles."""

@@ -45,10 +45,11 @@ def groups(inventory_file: str) -> dict[str, list[Entry]]:
 
 
 def groups_of(env: Environment, user: str) -> dict[str, list[Entry]]:
-    """The groups of a loaded environment, every host reached as `user`."""
-    entries = {host.name: (host.name, host_data(env, host, user)) for host in env.hosts.values()}
+    """The groups of a loaded environment, every host reached as `user`; in the lab only hosts that the lab has."""
+    there = [host for host in env.hosts.values() if not env.lacking(host)]
+    entries = {host.name: (host.name, host_data(env, host, user)) for host in there}
     found: dict[str, list[Entry]] = {"all": list(entries.values())}
-    for host in env.hosts.values():
+    for host in there:
         for role in host.roles:
             found.setdefault(role, []).append(entries[host.name])
     return found

@@ -217,8 +217,8 @@ def _hosts(common: SystemModel, env: str, overlay: Overlay | None) -> dict[str, 
     for name, spec in common.hosts.items():
         place = overlay.hosts.get(f"{env}/{name}") if overlay else None
         address, port = (place.address, place.port) if place else (spec.address, spec.ssh_port)
-        roles = tuple(spec.roles)
-        hosts[name] = Host(name, address, port, roles, spec.memory, spec.cores, spec.disk, spec.debian)
+        debian = place.debian if place else spec.debian
+        hosts[name] = Host(name, address, port, tuple(spec.roles), spec.memory, spec.cores, spec.disk, debian)
     return hosts
 
 

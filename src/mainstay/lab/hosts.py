@@ -106,7 +106,7 @@ def write_access(lab: LabState, paths: LabPaths) -> None:
         stale.unlink()
     for system in lab.systems:
         hosts = lab.hosts_of(system)
-        places = {host.key: HostOverlay(address_of(host, lab), SSH_PORT) for host in hosts}
+        places = {host.key: HostOverlay(address_of(host, lab), SSH_PORT, host.debian) for host in hosts}
         roles = {role for host in hosts for role in host.roles}
         Overlay(lab.name, paths.key, paths.known_hosts, places, unproven(roles)).write(paths.overlay(system))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ UNPROVEN_ROLES = {"ml": "gpu", "scylla": "scylla"}
 
 @dataclass(frozen=True)
 class HostOverlay:
-    """Where the lab put one host."""
+    """Where the lab put one host, and which Debian runs there."""
 
     address: str
     port: int
+    debian: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Overlay:
 
     def write(self, path: Path) -> None:
         """Writes the overlay, whole or not at all."""
-        hosts = {key: {"address": host.address, "port": host.port} for key, host in sorted(self.hosts.items())}
+        hosts = {key: asdict(host) for key, host in sorted(self.hosts.items())}
         content = {
             "name": self.name,
             "key_path": str(self.key_path),
@@ -63,7 +64,10 @@ def parse_overlay(text: str) -> Overlay:
     """
     try:
         content: dict[str, Any] = json.loads(text)
-        hosts = {key: HostOverlay(host["address"], int(host["port"])) for key, host in content["hosts"].items()}
+        hosts = {
+            key: HostOverlay(host["address"], int(host["port"]), int(host["debian"]))
+            for key, host in content["hosts"].items()
+        }
         paths = Path(content["key_path"]), Path(content["known_hosts"])
         return Overlay(content["name"], *paths, hosts, list(content["unproven"]))
     except (KeyError, TypeError, AttributeError) as error:
