@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mainstay import project
 from mainstay.errors import Problem
-from mainstay.inventory import twin, variable_checks
+from mainstay.inventory import twin, upkeep_checks, variable_checks
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import format_size
 from mainstay.inventory.problems import describe
@@ -213,7 +213,19 @@ CLASHES: tuple[Check, ...] = (
     thresholds,
     windows,
     ramps,
+    upkeep_checks.storage,
+    upkeep_checks.backup,
+    upkeep_checks.escalation,
     variable_checks.clashes,
     twin.clashes,
 )
-REFERENCES: tuple[Check, ...] = (roles, pins, contacts, severities, variable_checks.references, components)
+REFERENCES: tuple[Check, ...] = (
+    roles,
+    pins,
+    contacts,
+    severities,
+    upkeep_checks.targets,
+    upkeep_checks.people,
+    variable_checks.references,
+    components,
+)

@@ -104,7 +104,8 @@ def _scalar(value: Any) -> Any:
     return value
 
 
-def _matching(pattern: str, expected: str) -> Callable[[str], str]:
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
+    """A validator of text: the whole of it matches the pattern, or `expected` is what the message says."""
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -140,26 +141,26 @@ Network = Annotated[str, AfterValidator(_network)]
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 Domain = Annotated[
     str,
-    AfterValidator(_matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*", "a domain name in lower case")),
+    AfterValidator(matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*", "a domain name in lower case")),
 ]
 Name = Annotated[
     str,
     AfterValidator(
-        _matching(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", "a name of 1 to 24 lower-case letters, digits and inner hyphens")
+        matching(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?", "a name of 1 to 24 lower-case letters, digits and inner hyphens")
     ),
 ]
 HostName = Annotated[
     str,
-    AfterValidator(_matching(rf"(?=[a-z]){_LABEL}", "a host name: lower-case letters, digits and inner hyphens")),
+    AfterValidator(matching(rf"(?=[a-z]){_LABEL}", "a host name: lower-case letters, digits and inner hyphens")),
 ]
 Identifier = Annotated[
     str,
     AfterValidator(
-        _matching(r"[a-z_][a-z0-9_]{0,62}", "an identifier of 1 to 63 lower-case letters, digits and underscores")
+        matching(r"[a-z_][a-z0-9_]{0,62}", "an identifier of 1 to 63 lower-case letters, digits and underscores")
     ),
 ]
 SecretName = Annotated[
     str,
-    AfterValidator(_matching(r"[A-Z][A-Z0-9_]{0,63}", "the name of a secret, in capitals such as JWT_SECRET_KEY")),
+    AfterValidator(matching(r"[A-Z][A-Z0-9_]{0,63}", "the name of a secret, in capitals such as JWT_SECRET_KEY")),
 ]
-UrlPath = Annotated[str, AfterValidator(_matching(r"/[A-Za-z0-9._~/-]*", "a path that starts with /"))]
+UrlPath = Annotated[str, AfterValidator(matching(r"/[A-Za-z0-9._~/-]*", "a path that starts with /"))]

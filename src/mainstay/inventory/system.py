@@ -23,11 +23,14 @@ from mainstay.inventory.fields import (
     per_env,
 )
 from mainstay.inventory.services import Role, Services
+from mainstay.inventory.upkeep import Backup, Logs, OnCall, Storage, Vendors
 from mainstay.secrets.generator import Generator
 
 _KEY = re.compile(
     r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]{32,}={0,2}( .*)?"
 )
+DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+"""Weekdays as windows name them, counted as cron does."""
 _WINDOW = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily) ([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d UTC")
 
 
@@ -159,6 +162,11 @@ class SystemModel(StrictModel):
     maintenance: Maintenance = Field(default_factory=Maintenance)
     severity: dict[str, Severity] = Field(default_factory=dict)
     contacts: dict[Identifier, Annotated[Line, AfterValidator(_email)]] = Field(default_factory=dict)
+    oncall: OnCall = Field(default_factory=dict, description="who answers, by field; operators, or `vault`")
+    vendors: Vendors = Field(default_factory=dict, description="where a vendor's support is asked; nothing: unknown")
+    storage: Storage | None = None
+    backup: Backup | None = None
+    logs: Logs = Field(default_factory=Logs)
     gates: Gates = Field(default_factory=Gates)
     rollback_sla_s: dict[Identifier, int] = Field(default_factory=dict)
     rollout: Rollout = Field(default_factory=Rollout)
