@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,8 @@ from mainstay.engine.holds import Hold
 from mainstay.engine.records import records
 from mainstay.engine.snapshot import HostState, ReleaseOnHost, parse
 from mainstay.engine.versions import Step, choose, path
-from mainstay.errors import UsageError
+from mainstay.errors import InventoryError, UsageError
+from tests.unit.inventories import SHIPPED, SYSTEM, copied, loaded
 from tests.unit.test_engine_ledger import chain, row
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -209,3 +212,22 @@ def test_a_snapshot_of_other_shapes_is_read_without_an_exception() -> None:
     assert (found.runs, found.releases, found.holds) == ([], {}, [])
     assert found.lease == {"operator": "somebody"}
     assert found.ledger.damage is not None
+
+
+def test_an_artefact_that_a_host_needs_must_be_here(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    shutil.copy(SHIPPED / SYSTEM / "releases.yaml", root / "inventories" / SYSTEM / "releases.yaml")
+    environment = loaded(root, "staging")
+    release = environment.releases["backend"]
+    name = "eai-stg-app-1"
+    with pytest.raises(InventoryError) as refused:
+        gate.check_artefacts(environment, {}, [name])
+    key = f'releases.backend.artefacts["{release.version}"].file'
+    assert f"{key}: found no artefacts/{release.artefact.file}, expected" in str(refused.value)
+    assert f"{name} does not have backend {release.version} yet" in str(refused.value)
+
+    kept = ReleaseOnHost("backend", "", "", "", {release.version: release.artefact.sha256})
+    gate.check_artefacts(environment, {name: state(name, releases={"backend": kept})}, [name])
+    (root / "artefacts").mkdir()
+    (root / "artefacts" / release.artefact.file).touch()
+    gate.check_artefacts(environment, {}, [name])

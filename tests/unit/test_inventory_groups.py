@@ -92,7 +92,7 @@ def test_nobody_meets_a_real_host_from_the_lab(tmp_path: Path, lab: Overlay) -> 
     assert {name for entries in groups_of(env, "alex").values() for name, _ in entries} == {"eai-web-1"}
     with pytest.raises(HostError, match="eai-web-2: the lab 'lab' has no such host; `mainstay lab up everydayai` boot"):
         ssh.command_line(env, other)
-    assert ssh.config_block(env, other, tmp_path) == "Host eai-web-2\n  ProxyCommand false\n"
+    assert ssh.config_block(env, other) == "Host eai-web-2\n  ProxyCommand false\n"
 
 
 def test_known_hosts_of_the_inventory_come_before_the_operators(tmp_path: Path) -> None:
