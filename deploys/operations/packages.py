@@ -14,7 +14,7 @@ from mainstay.plan_notes import irreversible, note
 # Another apt (unattended-upgrades, a colleague) is waited for rather than failed on; a mirror that does not answer is
 # asked three times and then named, where apt would wait, or go on with the lists that it has.
 APT = (
-    "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "
+    "env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "
     "-o Acquire::Retries=3 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o APT::Update::Error-Mode=any"
 )
 # apt has been seen to wait for ever with nothing left to wait for, beside a proxy that closed on it; lists are fetched

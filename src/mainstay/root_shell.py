@@ -73,7 +73,8 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
         return self.result(status, self.encode(wanted), out, err)
 
     def _open(self) -> subprocess.Popen[bytes]:
-        self._errors.truncate(0)
+        self._errors.seek(0)  # the shell writes on where this file stands
+        self._errors.truncate()
         argv = ["ssh", "-F", self.ssh_config, "-o", "ConnectTimeout=10", self.hostname]
         return subprocess.Popen(
             [*argv, f"sudo -n bash -c {shlex.quote(_LOOP)}"],
