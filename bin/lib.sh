@@ -24,8 +24,9 @@ packages() { # names: installs those that are missing
     say "packages:$missing"
     find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -720 2>/dev/null | grep -q . \
         || apt-get -qq update || return
-  
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing >/dev/null || return
+    mkdir -p artefacts
+    for name in $missing; do echo "$name"; done >> artefacts/debian-packages
 }
 
 environment() { # .venv with the locked versions, and this tree in it
