@@ -106,12 +106,19 @@ beside() { # variable, path, suffix: a name in the same folder, so that a rename
     printf -v "$1" '%s/.%s.mainstay-%s' "${2%/*}" "${2##*/}" "$3"
 }
 
+untouched() { # what stood there, path: whether it still does; a full disk has no room to write it once more
+    if [ -d "$1" ] && [ ! -L "$1" ]; then return 1; fi
+    [ "$(stat -c '%f %u %g %Y' -- "$1" 2>/dev/null)" = "$(stat -c '%f %u %g %Y' -- "$2" 2>/dev/null)" ] || return 1
+    if [ -L "$1" ]; then [ "$(readlink -- "$1")" = "$(readlink -- "$2")" ]; else cmp -s -- "$1" "$2"; fi
+}
+
 restore_file() { # what stood there, path
     local was=$1 p=$2 old new
     beside new "$p" new
     rm -f -- "$new"
     # A bare `return` in what a trap calls gives the status from before the trap.
     if [ ! -e "$was" ] && [ ! -L "$was" ]; then rm -rf -- "$p"; return $?; fi
+    if untouched "$was" "$p"; then return 0; fi
     mkdir -p -- "${p%/*}" || return 1
     beside old "$p" old
     rm -rf -- "$old" || return 1

@@ -6,9 +6,11 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from mainstay.lab.lab import Lab
 from tests.lab import tiny
 from tests.lab.tiny import Tiny
 
@@ -157,3 +159,35 @@ def test_a_laptop_that_sleeps_loses_the_lease_and_changes_nothing_more(system: T
     assert woken.code == 3, woken.text
     assert "the lease was lost" in woken.err
     assert system.state() == state
+
+
+@contextmanager
+def full_disk(system: Tiny, host: str, path: str) -> Iterator[None]:
+    """A disk of its own for the directory, with no room left; what happened on it stays when it goes away."""
+    lab, kept = Lab(system.lab), "/var/tmp/kept"
+    lab.attach_full_disk(host, path, 8 << 20)
+    try:
+        system.ask(host, f"dd if=/dev/zero of={path}/filler bs=1k 2>/dev/null; sync {path}; true")
+        yield
+    finally:
+        system.ask(host, f"rm -f {path}/filler; rm -rf {kept}; cp -a {path} {kept}")
+        lab.detach_full_disk(host, path)
+        system.ask(host, f"find {path} -mindepth 1 -delete; cp -a {kept}/. {path}/; rm -r {kept}")
+
+
+@pytest.mark.parametrize("path", ["/etc/tiny", "/var/lib/mainstay"])
+def test_a_full_disk_is_named_and_changes_nothing(system: Tiny, path: str) -> None:
+    with full_disk(system, "tiny-app-2", path):
+        before = system.state()
+        system.next_version()
+        done = system.run(*system.emergency())
+        assert done.code == 1, done.text
+        assert "No space left on device" in done.err
+        assert "tiny-app-2" in done.err
+        assert "Traceback" not in done.text
+        assert system.state() == before
+        system.ask("tiny-app-2", f"rm {path}/filler")
+        mended = system.run(*system.emergency())
+        assert mended.code == 0, mended.text
+    assert versions(system) == {str(system.number)}
+    assert system.status()["wrong"] == []

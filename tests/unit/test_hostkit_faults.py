@@ -146,6 +146,18 @@ def test_a_disk_that_fills_up_afterwards_does_not_keep_the_old_files_away(small_
     assert tree.state() == before, done.stderr
 
 
+def test_a_full_disk_that_kept_the_files_as_they_were_has_nothing_to_put_back(small_disk: Tree) -> None:
+    tree = Tree(small_disk.path, {**small_disk.env, "MAINSTAY_ROOT": str(small_disk.path.parent / "root")})
+    populate(tree)
+    fill(tree.path, 0)
+    before = tree.state()
+    done = tree.install(change(tree))
+    assert "nothing was changed" in done.stderr
+    done = tree.back()
+    assert done.returncode == 0, done.stderr
+    assert tree.state() == before
+
+
 def fill(disk: Path, room: int) -> None:
     """Leaves `room` KiB."""
     free = shutil.disk_usage(disk).free - room * 1024
