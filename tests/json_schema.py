@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ _CHECKED = {
     "enum",
     "const",
     "minimum",
+    "pattern",
     "$ref",
     "$defs",
 }
@@ -46,6 +48,8 @@ def _faults(schema: dict[str, Any], value: Any, at: str, root: dict[str, Any]) -
         found.append(f"{at}: {value!r} is not {schema['const']!r}")
     if isinstance(value, (int, float)) and value < schema.get("minimum", value):
         found.append(f"{at}: {value!r} is below {schema['minimum']}")
+    if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        found.append(f"{at}: {value!r} does not match {schema['pattern']}")
     if isinstance(value, dict):
         found += _object(schema, value, at, root)
     if isinstance(value, list):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from mainstay import components
+from mainstay import artefacts, components
 from mainstay.errors import InventoryError, Problem
 from mainstay.inventory import Environment
 from mainstay.secrets.needed import needed_secrets
@@ -18,11 +18,13 @@ def check(environment: Environment, names: Iterable[str]) -> None:
     An artefact that is not here is no fault: hosts that have that release already need it from nobody.
 
     Raises:
-        InventoryError: a template fails, or an artefact is not the one that releases.yaml pins.
+        InventoryError: a template fails, an artefact is not the one that releases.yaml pins, or the release in it
+            needs a variable that the inventory does not have.
     """
     for name in names:
         components.rendered(environment, environment.hosts[name])
     problems = [problem for service in environment.releases for problem in _artefact(environment, service)]
+    problems = problems or artefacts.unset_variables(environment)
     if problems:
         raise InventoryError(problems)
 
@@ -39,8 +41,8 @@ def open_secrets(environment: Environment) -> None:
 
 def _artefact(environment: Environment, service: str) -> list[Problem]:
     release = environment.releases[service]
-    path = environment.root / "artefacts" / release.artefact.file
-    if not path.is_file() or (found := _sha256(path)) == release.artefact.sha256:
+    path = artefacts.path_of(environment, service)
+    if path is None or (found := _sha256(path)) == release.artefact.sha256:
         return []
     key = ("releases", service, "artefacts", release.version, "sha256")
     told = f"artefacts/{path.name} with SHA-256 {found}"

@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.test_check import mainstay
 from tests.unit.inventories import SHIPPED, copied
+from tests.unit.releases import EXAMPLE, built
+from workload.build import CI
 
 COMMANDS = (["apply", "everydayai/staging"], ["plan", "everydayai/staging"], ["rollout", "everydayai"])
 
@@ -53,6 +55,29 @@ def test_an_artefact_with_another_checksum_is_refused_in_one_sentence(nowhere: P
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("mainstay: ")]
     key = 'releases.yaml:17: releases.frontend.artefacts["1.0.0"].sha256'
     assert f"{key}: found artefacts/everydayai-frontend-1.0.0.tar with" in error
+
+
+@pytest.mark.covers("DP-01")
+@pytest.mark.parametrize("words", [["apply", "everydayai/production"], ["rollout", "everydayai"]])
+def test_a_release_whose_tests_failed_is_refused_before_any_connection(nowhere: Path, words: list[str]) -> None:
+    built(nowhere, CI | {"tests": "failed"})
+    done = mainstay(*words, project=nowhere)
+    assert done.returncode == 3
+    assert 'everydayai/production: backend 1.2.0: gates.tests: found tests "failed", expected passed' in done.stderr
+    assert "does not answer" not in done.stderr, "staging was asked first"
+
+
+@pytest.mark.covers("DP-04", "EV-16")
+def test_a_release_that_needs_a_variable_nobody_sets_is_refused_by_its_name(nowhere: Path) -> None:
+    built(nowhere, CI, EXAMPLE.replace("KIE_BASE_URL=", "# KIE_BASE_URL=") + "NEW_MODE=fast\n")
+    key = (
+        "services.backend.env_vars.NEW_MODE: found nothing, expected a variable that .env.example of the release names"
+    )
+    for words in (["apply", "everydayai/staging"], ["check", "everydayai"]):
+        done = mainstay(*words, project=nowhere)
+        assert done.returncode == 2
+        assert key in done.stderr
+    assert "everydayai/staging: .env.example of backend 1.2.0 lacks KIE_BASE_URL" in done.stderr
 
 
 @pytest.mark.parametrize(

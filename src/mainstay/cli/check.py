@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mainstay import determinism, project
+from mainstay import artefacts, determinism, project
 from mainstay.cli import output
 from mainstay.errors import InventoryError, Problem, UsageError
 from mainstay.inventory import ENVIRONMENTS, load
@@ -41,7 +41,8 @@ def _report(system: str) -> dict[str, Any]:
         try:
             env = load(system, name)
             problems += unused(env)
-            notes += [*env.notes, *unused_services(env)]
+            problems += artefacts.unset_variables(env)
+            notes += [*env.notes, *unused_services(env), *artefacts.unnamed_variables(env)]
             problems += determinism.check(env)
         except InventoryError as error:
             problems += error.problems

@@ -63,8 +63,7 @@ def ask(environment: Environment, fleet: Fleet) -> Refusals:
     staging = inventory.load(environment.system, "staging", lab=environment.lab.name if environment.lab else None)
     with Fleet(staging, list(staging.hosts)) as other:
         proof = snapshot.read(other, staging.hosts)
-    hours = environment.common.rollout.verified_within_h
-    return Refusals(found, gate.staging_proof(proof, change.change(environment).digest, hours) or "")
+    return Refusals(found, gate.shut(environment, proof))
 
 
 def as_json(environment: Environment, outcome: FleetOutcome, refusals: Refusals) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def get(
 @app.command("list")
 def list_(
     target: Target,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/secrets.schema.json).")] = False,
 ) -> None:
     """Show names, versions and ages, what is due for rotation (SE-03) and what is missing. Never a value."""
     report = _report(target)

@@ -11,26 +11,30 @@ from mainstay.cli import output, progress, target
 from mainstay.cli.reporting import SHORT
 from mainstay.engine import gate, holds, index, runs, snapshot
 from mainstay.engine.snapshot import HostState
-from mainstay.errors import MainstayError
+from mainstay.errors import MainstayError, UsageError
 from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
 
 
 def command(
     system: Annotated[str, typer.Argument(metavar="SYSTEM[/ENV]", help="A system, or one of its environments.")],
+    limit: Annotated[str | None, typer.Option(help=f"{target.LIMIT_HELP} Needs SYSTEM/ENV.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/status.schema.json).")] = False,
 ) -> int:
     """Show each host: versions, slot, units, last run, lease, open run, holds, and what was changed outside.
 
     Ends with 1 when something is wrong.
     """
+    if limit and "/" not in system:
+        raise UsageError("--limit: found without an environment, expected SYSTEM/staging or SYSTEM/production")
     environments = target.environments_of(system)
     found = []
     for environment in environments:
+        names = target.members(environment, limit)
         if not json:
-            target.announce("status", environment, list(environment.hosts))
-        with progress.working(f"asking {len(environment.hosts)} hosts"):
-            states = ask(environment)
+            target.announce("status", environment, names)
+        with progress.working(f"asking {len(names)} hosts"):
+            states = ask(environment, names)
         found.append((environment, states, _lost(environment, states)))
     if json:
         output.data({"environments": [_json(*entry) for entry in found]})
@@ -40,10 +44,10 @@ def command(
     return 1 if any(wrong(*entry) for entry in found) else 0
 
 
-def ask(environment: Environment) -> dict[str, HostState]:
-    """The state of every host of the environment."""
-    with Fleet(environment, list(environment.hosts)) as fleet:
-        return snapshot.read(fleet, environment.hosts)
+def ask(environment: Environment, names: list[str]) -> dict[str, HostState]:
+    """The state of these hosts of the environment."""
+    with Fleet(environment, names) as fleet:
+        return snapshot.read(fleet, names)
 
 
 def wrong(environment: Environment, states: dict[str, HostState], lost: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from mainstay import artefacts, change
 from mainstay.engine import holds, ledger
 from mainstay.engine.snapshot import HostState
 from mainstay.errors import GateError, InventoryError
@@ -57,12 +58,11 @@ def check_artefacts(environment: Environment, states: Mapping[str, HostState], n
     """
     problems = []
     for service, release in environment.releases.items():
-        here = (environment.root / "artefacts" / release.artefact.file).is_file()
         on_it = [
             name for name in names if environment.services[service] in environment.services_on(environment.hosts[name])
         ]
         lacking = [name for name in on_it if not _has(states.get(name), service, release.version)]
-        if lacking and not here:
+        if lacking and artefacts.path_of(environment, service) is None:
             key = ("releases", service, "artefacts", release.version, "file")
             expected = f"the artefact there, because {lacking[0]} does not have {service} {release.version} yet"
             problems.append(environment.problem(key, f"no artefacts/{release.artefact.file}", expected))
@@ -72,6 +72,16 @@ def check_artefacts(environment: Environment, states: Mapping[str, HostState], n
 
 def _has(state: HostState | None, service: str, version: str) -> bool:
     return state is not None and service in state.releases and version in state.releases[service].kept
+
+
+def shut(environment: Environment, staging: Mapping[str, HostState]) -> str:
+    """Why production does not take what is pinned: the releases' own gates, then staging's proof; empty where it does.
+
+    Raises:
+        InventoryError: an artefact cannot be read.
+    """
+    digest, hours = change.change(environment).digest, environment.common.rollout.verified_within_h
+    return "; ".join([*artefacts.gates(environment), *filter(None, [staging_proof(staging, digest, hours)])])
 
 
 def check_holds(environment: Environment, states: Mapping[str, HostState]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from mainstay import change, offline
+from mainstay import artefacts, change, offline
 from mainstay.engine import batches, gate, index, ledger, runs, snapshot
 from mainstay.engine.entries import entry
 from mainstay.engine.phase import Phase
@@ -72,6 +72,7 @@ class Rollout:
         for environment in environments:
             offline.check(environment, self.request.of(environment))
             offline.open_secrets(environment)
+            self._releases(environment)
         with ExitStack() as stack:
             fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
             for environment in environments:
@@ -85,6 +86,15 @@ class Rollout:
                     break
         result.seconds = time.monotonic() - started
         return result
+
+    def _releases(self, environment: Environment) -> None:
+        """Refuses releases that production would not take, before staging is busy with them."""
+        found = list(artefacts.gates(environment)) if environment.env == "production" else []
+        if found and not self.request.emergency:
+            raise GateError(
+                f"{environment.name}: {'; '.join(found)}; build a release that passes, or go round the gate with "
+                "--emergency --reason TEXT, which is recorded"
+            )
 
     def _preflight(self, environment: Environment, fleet: Fleet) -> None:
         """Everything that can refuse is asked before the first change anywhere; the lease is only looked at."""
@@ -110,9 +120,8 @@ class Rollout:
         with ExitStack() as stack:
             asked = fleet or stack.enter_context(Fleet(staging, list(staging.hosts)))
             states = snapshot.read(asked, staging.hosts)
-        hours = environment.common.rollout.verified_within_h
-        why = gate.staging_proof(states, change.change(environment).digest, hours)
-        if why is None:
+        why = gate.shut(environment, states)
+        if not why:
             return
         if not self.request.emergency:
             raise GateError(
