@@ -71,8 +71,8 @@ class Rollout:
         started = time.monotonic()
         for environment in environments:
             offline.check(environment, self.request.of(environment))
-            offline.open_secrets(environment)
             self._releases(environment)
+            offline.open_secrets(environment)
         with ExitStack() as stack:
             fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
             for environment in environments:
