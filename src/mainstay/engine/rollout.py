@@ -72,6 +72,7 @@ class Rollout:
         for environment in environments:
             offline.check(environment, self.request.of(environment))
             self._releases(environment)
+        for environment in environments:
             offline.open_secrets(environment)
         with ExitStack() as stack:
             fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
