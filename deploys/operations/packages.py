@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from pyinfra import host
 from pyinfra.api import operation
 
+from deploys.operations.files import KIT
 from facts.packages import MissingPackages
+from mainstay import context
 from mainstay.plan_notes import irreversible, note
 
 # Another apt (unattended-upgrades, a colleague) is waited for rather than failed on; a mirror that does not answer is
@@ -23,14 +25,20 @@ UPDATE = f"{{ timeout -k 5 120 {APT} update || timeout -k 5 240 {APT} update; }}
 
 
 @operation()
-def present(names: list[str]) -> Generator[str, None, None]:
-    """Installs what is missing of `names`; package lists are fetched only then, so a second run asks apt nothing."""
+def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None, None]:
+    """Installs what is missing of `names`; package lists are fetched only then, so a second run asks apt nothing.
+
+    Debian starts what it installs: `units` are journalled before that, so that a put-back does not leave them running.
+    """
     missing = host.get_fact(MissingPackages, packages=names)
     if not missing:
         host.noop(f"packages are installed: {', '.join(names)}")
         return
     note("packages", "install " + " ".join(missing))
     irreversible("packages installed: " + " ".join(missing))
+    run = context.run_id()
+    for unit in units if run else ():
+        yield shlex.join([f"{KIT}/journal", "unit", str(run), unit])
     wanted = " ".join(shlex.quote(name) for name in missing)
     # Lists younger than an hour do; a host fresh from its image has none.
     fresh = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."

@@ -14,6 +14,7 @@ from typing import Any
 
 from mainstay import inventory, ssh
 from mainstay.inventory import Environment
+from mainstay.lab.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +39,19 @@ class Bench:
         own = {"MAINSTAY_PROJECT": self.project, "MAINSTAY_LAB": self.lab, "MAINSTAY_AGE_IDENTITY": self.identity}
         return {**os.environ, **{name: str(value) for name, value in own.items()}}
 
+    def mainstay(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The real command."""
+        command = [sys.executable, "-m", "mainstay", *words]
+        return subprocess.run(
+            command,
+            env=self._variables,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=600,
+        )
+
     def plan(self, host: str) -> dict[str, Any]:
         """What would change on the host."""
         return self._drive("plan", host)
@@ -57,6 +71,12 @@ class Bench:
         """What a command as root prints."""
         environment = self.environment
         return ssh.run_fresh(environment, environment.hosts[host], command, timeout)
+
+    def inside(self, host: str, script: str) -> str:
+        """What a script prints as root, past the host's sshd, firewall and operators."""
+        done = Lab(self.lab).inside(host, "bash", "-c", script)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def failing(self, component: str, *hosts: str) -> set[str]:
         """The checks of the component that fail on these hosts, `test_` left out."""

@@ -33,8 +33,7 @@ class Ground(Bench):
 
     def outside(self, *words: str) -> None:
         """`mainstay lab ...`."""
-        command = [sys.executable, "-m", "mainstay", "lab", *words]
-        done = subprocess.run(command, env=self._variables, capture_output=True, text=True, check=False, timeout=300)
+        done = self.mainstay("lab", *words)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self, verb: str, host: str) -> subprocess.Popen[bytes]:

@@ -83,6 +83,20 @@ def test_every_break_is_seen_by_its_check_and_brought_back_by_one_apply(hosts: G
         hosts.as_user(APP, "debian")
 
 
+def test_an_operator_who_cannot_come_a_second_time_is_seen(hosts: Ground) -> None:
+    """The verification's own connection stands, and PAM lets nobody in beside it."""
+    hosts.sh(
+        APP,
+        r"""cp -p /etc/pam.d/sshd /root/sshd
+        printf '#!/bin/sh\n! pgrep -u alex sshd\n' > /root/alone; chmod 700 /root/alone
+        sed -i '1i account requisite pam_exec.so quiet /root/alone' /etc/pam.d/sshd""",
+    )
+    try:
+        assert hosts.failing("base", APP) == {"an operator logs in and is root by sudo"}
+    finally:
+        hosts.inside(APP, "mv /root/sshd /etc/pam.d/sshd; rm /root/alone")
+
+
 def test_an_operator_comes_loses_sudo_and_leaves(hosts: Ground) -> None:
     """Sudo is taken from the other operator, so that the one who works can still look."""
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA kim"

@@ -10,9 +10,10 @@ import pytest
 
 from mainstay.inventory.stores import secrets_file
 from mainstay.secrets import SecretStore
+from tests.lab.bare import first_installation_put_back
 from tests.lab.bench import ROOT, Bench
 
-CACHE, APP = "eai-stg-cache-1", "eai-stg-app-1"
+CACHE, APP, WEB = "eai-stg-cache-1", "eai-stg-app-1", "eai-stg-web-1"
 UNIT = "redis-server.service"
 ETC = "/etc/redis"
 STOPPED_MEANS = {
@@ -35,6 +36,11 @@ def admin(bench: Bench, *words: str) -> str:
 
 def started(bench: Bench) -> str:
     return bench.sh(CACHE, f"systemctl show -p ExecMainStartTimestampMonotonic --value {UNIT}").strip()
+
+
+def test_a_first_installation_that_fails_late_is_put_back(bench: Bench) -> None:
+    """All is installed and passes every check but one of the operator's own; then nothing of it is left."""
+    first_installation_put_back(bench, CACHE)
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +220,30 @@ def test_a_broken_server_fails_its_checks_and_no_other(cache: Bench, name: str) 
         assert cache.failing("redis", CACHE) == checks
     finally:
         admin(cache, *(mended.split() or ["CONFIG", "SET", "bind", f"127.0.0.1 {address}"]))
+
+
+FROM_APP, FROM_WEB = "users log in from here and cannot block or wipe", "the server cannot be reached from here"
+
+
+def test_a_user_who_may_block_or_may_nothing_is_seen_from_the_app_host(cache: Bench) -> None:
+    try:
+        for rule in ("+keys", "-ping"):
+            admin(cache, "ACL", "SETUSER", "everydayai", rule)
+            assert cache.failing("redis", APP) == {FROM_APP}
+            admin(cache, "ACL", "LOAD")
+        assert cache.failing("redis", APP) == set()
+    finally:
+        admin(cache, "ACL", "LOAD")
+
+
+def test_a_server_that_a_web_host_reaches_is_seen_there(cache: Bench) -> None:
+    cache.apply(WEB)  # for its operators
+    assert cache.failing("redis", WEB) == set()
+    cache.sh(CACHE, "nft insert rule inet mainstay input tcp dport 6379 accept")
+    try:
+        assert cache.failing("redis", WEB) == {FROM_WEB}
+    finally:
+        cache.sh(CACHE, "nft -f /etc/nftables.conf")
 
 
 def test_a_readable_password_fails_its_check(cache: Bench) -> None:

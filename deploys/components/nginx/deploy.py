@@ -15,7 +15,7 @@ from mainstay.files import FileSet
 def apply() -> None:
     """Package, certificate, then every file as one set that nginx itself accepts."""
     environment, member = context.current()
-    packages.present(["nginx", "openssl", "procps", "curl"], name="nginx, openssl and curl")
+    packages.present(["nginx", "openssl", "procps", "curl"], units=["nginx.service"], name="nginx, openssl and curl")
     if "web" in member.roles:
         stock.directory(name="Folder for ACME challenges", path=ACME_ROOT, user="root", group="root", mode="755")
         if section(environment).tls.self_signed:

@@ -28,7 +28,8 @@ def apply() -> None:
 def _server(env: Environment, host: Host, own: Section) -> None:
     major = own.major
     installed(FileSet([files.createcluster()]), name="Leave the making of the cluster to Mainstay")
-    packages.present([f"postgresql-{major}"], name=f"Install PostgreSQL {major}")
+    brought = [own.unit, "postgresql.service"]
+    packages.present([f"postgresql-{major}"], units=brought, name=f"Install PostgreSQL {major}")
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(

@@ -19,7 +19,7 @@ def apply() -> None:
     own = section(env)
     if own.managed:
         return
-    packages.present(["redis-server"], name="Install Redis")
+    packages.present(["redis-server"], units=[UNIT], name="Install Redis")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(
         files.files(env, host),

@@ -1,0 +1,35 @@
+"""Packages: what is missing is installed, and what Debian starts then is journalled before it is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploys.operations import packages
+from facts.packages import MissingPackages
+from mainstay.inventory import Environment
+from tests.plan.harness import plan
+from tests.unit.inventories import copied, loaded
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    return loaded(copied(tmp_path_factory.mktemp("project")))
+
+
+def planned(env: Environment, missing: list[str], run: str | None = "r1") -> list[str]:
+    member = next(iter(env.hosts.values()))
+    facts = {MissingPackages: missing}
+    wanted, units = ["a", "b c"], ["a.service", "b@1.service"]
+    return plan(packages.present, wanted, units, environment=env, member=member, facts=facts, run=run).commands
+
+
+def test_units_are_journalled_before_their_package_is_there(env: Environment) -> None:
+    *journalled, update, install = planned(env, ["b c"])
+    assert "apt-get" in update and update.endswith(" update")
+    assert journalled == [f"{packages.KIT}/journal unit r1 {unit}" for unit in ("a.service", "b@1.service")]
+    assert install.endswith("install --no-install-recommends 'b c'")
+
+
+def test_without_a_run_nothing_is_journalled_and_without_a_lack_nothing_is_done(env: Environment) -> None:
+    assert len(planned(env, ["a"], run=None)) == 2
+    assert planned(env, []) == []
