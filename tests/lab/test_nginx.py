@@ -11,7 +11,6 @@ from tests.lab.bench import ROOT
 from tests.lab.laptop import Laptop
 from tests.lab.releases import API, APP, CACHE, DB, NAME, WEB, Stage
 
-pytestmark = pytest.mark.xdist_group("stage")
 CONF, SNIPPETS = "/etc/nginx/conf.d", "/etc/nginx/snippets"
 SITES = f"{CONF}/50-everydayai-*.conf"
 SITE = f"{CONF}/50-everydayai-site.conf"
@@ -21,8 +20,8 @@ HEADERS = ("Strict-Transport-Security", "X-Frame-Options", "X-Content-Type-Optio
 
 
 @pytest.fixture(scope="module")
-def stage(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    stage = releases.of(origin.copy(tmp_path_factory.mktemp("stage")))
+def stage(bare: Laptop) -> Stage:
+    stage = releases.of(bare)
     stage.converge(DB, CACHE, APP, WEB)
     return stage
 

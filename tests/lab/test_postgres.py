@@ -11,9 +11,10 @@ import pytest
 
 from mainstay.inventory.stores import secrets_file
 from mainstay.secrets import SecretStore
+from tests.lab.bare import first_installation_put_back
 from tests.lab.bench import Bench
 
-DB, APP = "eai-stg-db-1", "eai-stg-app-1"
+DB, APP, WEB = "eai-stg-db-1", "eai-stg-app-1", "eai-stg-web-1"
 CONF = "/etc/postgresql/15/main"
 UNIT = "postgresql@15-main.service"
 
@@ -25,6 +26,10 @@ def psql(bench: Bench, sql: str, database: str = "postgres") -> str:
 
 def reload(bench: Bench) -> None:
     bench.sh(DB, f"systemctl reload {UNIT} && sleep 1")
+
+
+def test_a_first_installation_that_fails_late_is_put_back(bench: Bench) -> None:
+    first_installation_put_back(bench, DB)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +169,8 @@ def test_a_restart_waits_for_leave(db: Bench) -> None:
         assert psql(db, "SELECT pending_restart FROM pg_settings WHERE name = 'max_connections'") == "t"
         assert db.failing("postgres", DB) == {"settings are in effect", "nothing waits for a restart"}
         assert psql(db, "SELECT pg_postmaster_start_time()") == started
+        shown = db.mainstay("plan", db.target, "--limit", DB)
+        assert "max_connections: 100 in effect, 120 wanted, waits for a restart" in shown.stdout, shown.stdout
         with edited(db, "staging.yaml", "allow_restart: false", "allow_restart: true"):
             db.converged(DB)
             assert psql(db, "SHOW max_connections") == "120"
@@ -268,6 +275,36 @@ def test_an_app_host_that_is_locked_out_fails_its_check(db: Bench) -> None:
     finally:
         db.sh(DB, f"mv /root/hba {CONF}/pg_hba.conf")
         reload(db)
+
+
+def test_a_database_that_a_web_host_reaches_is_seen_there(db: Bench) -> None:
+    """Firewall and pg_hba.conf both keep it out: either alone is enough."""
+    reached = "the database cannot be reached from here"
+    db.apply(WEB)  # for its operators
+    address = db.environment.hosts[WEB].address
+    rule = f"host everydayai all {address}/32 scram-sha-256"
+    db.sh(DB, f"cp -p {CONF}/pg_hba.conf /root/hba && sed -i '1i {rule}' {CONF}/pg_hba.conf")
+    reload(db)
+    try:
+        assert db.failing("postgres", WEB) == set()
+        db.sh(DB, "nft insert rule inet mainstay input tcp dport 5432 accept")
+        assert db.failing("postgres", WEB) == {reached}
+    finally:
+        db.sh(DB, f"mv /root/hba {CONF}/pg_hba.conf; nft -f /etc/nftables.conf")
+        reload(db)
+    assert db.failing("postgres", WEB) == set()
+
+
+def test_data_without_checksums_is_seen(db: Bench) -> None:
+    def checksums(verb: str) -> None:
+        program = f"/usr/lib/postgresql/15/bin/pg_checksums --{verb} -D /var/lib/postgresql/15/main"
+        db.sh(DB, f"systemctl stop {UNIT}; cd / && runuser -u postgres -- {program} && systemctl start {UNIT}")
+
+    checksums("disable")
+    try:
+        assert db.failing("postgres", DB) == {"data has checksums"}
+    finally:
+        checksums("enable")
 
 
 @pytest.mark.covers("HC-04", "TP-02")

@@ -10,7 +10,6 @@ from tests.lab import releases
 from tests.lab.laptop import Laptop
 from tests.lab.releases import APP, CACHE, DB, Stage
 
-pytestmark = pytest.mark.xdist_group("stage")
 BASE = "/opt/everydayai/backend"
 ENV = "/etc/everydayai/backend.env"
 NGINX = "/etc/nginx/services/everydayai-backend.conf"
@@ -22,8 +21,8 @@ DROP_IN = "/etc/systemd/system/everydayai-backend@.service.d"
 
 
 @pytest.fixture(scope="module")
-def stage(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    stage = releases.of(origin.copy(tmp_path_factory.mktemp("stage")))
+def stage(bare: Laptop) -> Stage:
+    stage = releases.of(bare)
     stage.converge(DB, CACHE, APP)
     return stage
 
@@ -199,9 +198,9 @@ def test_a_killed_process_is_back_within_ten_seconds(stage: Stage) -> None:
     stage.sh(APP, "for i in $(seq 100); do curl -fs http://127.0.0.1:8000/health && exit 0; sleep 0.1; done; exit 1")
 
 
-def test_what_runs_survives_a_power_cut(stage: Stage, origin: Laptop) -> None:
+def test_what_runs_survives_a_power_cut(stage: Stage, bare: Laptop) -> None:
     for verb in ("kill", "boot"):
-        done = origin.mainstay("lab", verb, APP)
+        done = bare.mainstay("lab", verb, APP)
         assert done.code == 0, done.text
     stage.sh(APP, "for i in $(seq 200); do curl -fs http://127.0.0.1:8000/health && exit 0; sleep 0.1; done; exit 1")
     assert stage.failing("service", APP) == set()
