@@ -4,7 +4,7 @@ from importlib import import_module
 
 from pyinfra import host
 
-from deploys.operations import hostkit, together
+from deploys.operations import hostkit, packages, together
 from deploys.order import ORDER, PROVES, RELEASES
 from mainstay import components, context
 
@@ -21,6 +21,17 @@ def apply() -> None:
             together.reached(name=context.TOGETHER)
         if stem in mine:
             import_module(f"deploys.components.{stem}.deploy").apply()
+
+
+def fetch() -> None:
+    """Declares the downloads of what `apply` would install on pyinfra's current host."""
+    environment, member = context.current()
+    wanted: set[str] = set()
+    for stem in components.chosen(environment, member):
+        needs = getattr(import_module(f"deploys.components.{stem}.deploy"), "needs", None)
+        wanted |= set(needs(environment, member) if needs else [])
+    if wanted:
+        packages.fetched(sorted(wanted), name="Fetch packages")
 
 
 def releases() -> None:

@@ -23,6 +23,9 @@ APT = (
 # anew then. An installation is never cut short.
 UPDATE = f"{{ timeout -k 5 120 {APT} update || timeout -k 5 240 {APT} update; }}"
 
+# Lists younger than an hour do; a host fresh from its image has none.
+FRESH = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."
+
 
 @operation()
 def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None, None]:
@@ -39,8 +42,20 @@ def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None,
     run = context.run_id()
     for unit in units if run else ():
         yield shlex.join([f"{KIT}/journal", "unit", str(run), unit])
-    wanted = " ".join(shlex.quote(name) for name in missing)
-    # Lists younger than an hour do; a host fresh from its image has none.
-    fresh = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."
-    yield f"{fresh} || {UPDATE}"
-    yield f"{APT} install --no-install-recommends {wanted}"
+    yield f"{FRESH} || {UPDATE}"
+    yield f"{APT} install {_install(missing)}"
+
+
+@operation()
+def fetched(names: list[str]) -> Generator[str, None, None]:
+    """Downloads what is missing of `names` and installs nothing: a mirror that fails does so before any change."""
+    missing = host.get_fact(MissingPackages, packages=names)
+    if not missing:
+        host.noop(f"packages are installed: {', '.join(names)}")
+        return
+    yield f"{FRESH} || {UPDATE}"
+    yield f"{APT} install --download-only {_install(missing)}"
+
+
+def _install(names: list[str]) -> str:
+    return "--no-install-recommends " + " ".join(shlex.quote(name) for name in names)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
+
 import pytest
 
 from deploys.operations import packages
+from deploys.order import ORDER
 from facts.packages import MissingPackages
 from mainstay.inventory import Environment
 from tests.plan.harness import plan
@@ -25,7 +29,7 @@ def planned(env: Environment, missing: list[str], run: str | None = "r1") -> lis
 
 def test_units_are_journalled_before_their_package_is_there(env: Environment) -> None:
     *journalled, update, install = planned(env, ["b c"])
-    assert "apt-get" in update and update.endswith(" update")
+    assert update == f"{packages.FRESH} || {packages.UPDATE}"
     assert journalled == [f"{packages.KIT}/journal unit r1 {unit}" for unit in ("a.service", "b@1.service")]
     assert install.endswith("install --no-install-recommends 'b c'")
 
@@ -33,3 +37,24 @@ def test_units_are_journalled_before_their_package_is_there(env: Environment) ->
 def test_without_a_run_nothing_is_journalled_and_without_a_lack_nothing_is_done(env: Environment) -> None:
     assert len(planned(env, ["a"], run=None)) == 2
     assert planned(env, []) == []
+
+
+def test_what_is_fetched_ahead_is_not_installed(env: Environment) -> None:
+    member = next(iter(env.hosts.values()))
+
+    def fetched(missing: list[str]) -> list[str]:
+        facts = {MissingPackages: missing}
+        return plan(packages.fetched, ["a", "b c"], environment=env, member=member, facts=facts).commands
+
+    update, download = fetched(["b c"])
+    assert update == f"{packages.FRESH} || {packages.UPDATE}"
+    assert download.endswith("install --download-only --no-install-recommends 'b c'")
+    assert fetched([]) == []
+
+
+def test_every_component_says_which_packages_it_installs(env: Environment) -> None:
+    """What a component installs and does not name would be fetched in its batch only, one host after another."""
+    for stem in ORDER:
+        deploy = import_module(f"deploys.components.{stem}.deploy")
+        installs = "packages.present(" in inspect.getsource(deploy)
+        assert installs == hasattr(deploy, "needs"), stem

@@ -6,9 +6,15 @@ from deploys.components.base import files as base
 from deploys.components.base.model import section
 from deploys.operations import files, operators, packages, timezone, units
 from mainstay import context
+from mainstay.inventory import Environment, Host
 
 PACKAGES = ["ca-certificates", "chrony", "curl", "nftables", "sudo", "unattended-upgrades"]
 UPGRADE_UNITS = ["unattended-upgrades.service", "apt-daily.timer", "apt-daily-upgrade.timer"]
+
+
+def needs(environment: Environment, member: Host) -> list[str]:
+    """The packages that it installs on the host."""
+    return PACKAGES
 
 
 def apply() -> None:

@@ -10,12 +10,18 @@ from deploys.operations import certificates, packages, units
 from deploys.operations.files import KIT, installed
 from mainstay import context
 from mainstay.files import FileSet
+from mainstay.inventory import Environment, Host
+
+
+def needs(environment: Environment, member: Host) -> list[str]:
+    """The packages that it installs on the host."""
+    return ["nginx", "openssl", "procps", "curl"]
 
 
 def apply() -> None:
     """Package, certificate, then every file as one set that nginx itself accepts."""
     environment, member = context.current()
-    packages.present(["nginx", "openssl", "procps", "curl"], units=["nginx.service"], name="nginx, openssl and curl")
+    packages.present(needs(environment, member), units=["nginx.service"], name="nginx, openssl and curl")
     if "web" in member.roles:
         stock.directory(name="Folder for ACME challenges", path=ACME_ROOT, user="root", group="root", mode="755")
         if section(environment).tls.self_signed:

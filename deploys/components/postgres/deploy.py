@@ -14,6 +14,12 @@ from mainstay.files import FileSet
 from mainstay.inventory import Environment, Host
 
 
+def needs(environment: Environment, member: Host) -> list[str]:
+    """The packages that it installs on the host."""
+    own = section(environment)
+    return [] if own.managed else [f"postgresql-{own.major}"]
+
+
 @deploy("postgres")
 def apply() -> None:
     """Nothing where somebody else runs the cluster: only the checks remain."""
@@ -29,7 +35,7 @@ def _server(env: Environment, host: Host, own: Section) -> None:
     major = own.major
     installed(FileSet([files.createcluster()]), name="Leave the making of the cluster to Mainstay")
     brought = [own.unit, "postgresql.service"]
-    packages.present([f"postgresql-{major}"], units=brought, name=f"Install PostgreSQL {major}")
+    packages.present(needs(env, host), units=brought, name=f"Install PostgreSQL {major}")
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(

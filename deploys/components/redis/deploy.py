@@ -10,6 +10,12 @@ from deploys.operations import packages, redis, units
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
+from mainstay.inventory import Environment, Host
+
+
+def needs(environment: Environment, member: Host) -> list[str]:
+    """The packages that it installs on the host."""
+    return [] if section(environment).managed else ["redis-server"]
 
 
 @deploy("redis")
@@ -19,7 +25,7 @@ def apply() -> None:
     own = section(env)
     if own.managed:
         return
-    packages.present(["redis-server"], units=[UNIT], name="Install Redis")
+    packages.present(needs(env, host), units=[UNIT], name="Install Redis")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(
         files.files(env, host),

@@ -7,9 +7,16 @@ from pyinfra import host
 from deploys.components.release.files import base_of
 from deploys.operations import packages, releases
 from mainstay import context
+from mainstay.inventory import Environment, Host
 
 # What a release of this kind needs on the host; `go` and `static` bring all that they need.
 PACKAGES = {"python": ["python3", "python3-venv"], "node": ["nodejs"]}
+
+
+def needs(environment: Environment, member: Host) -> list[str]:
+    """The packages that it installs on the host."""
+    kinds = {s.kind for s in environment.services_on(member) if s.name in environment.releases}
+    return [name for kind in sorted(kinds) for name in PACKAGES.get(kind, [])]
 
 
 def apply() -> None:

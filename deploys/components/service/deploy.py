@@ -8,6 +8,12 @@ from pyinfra.operations import server
 from deploys.components.service.files import deployment, running_on
 from deploys.operations import packages, slots
 from mainstay import context
+from mainstay.inventory import Environment, Host
+
+
+def needs(environment: Environment, member: Host) -> list[str]:
+    """The packages that it installs on the host."""
+    return ["procps", "python3"] if running_on(environment, member) else []
 
 
 def apply() -> None:
@@ -19,7 +25,7 @@ def apply() -> None:
         if service not in mine:
             continue
         wanted = deployment(environment, member, service)
-        packages.present(["procps", "python3"], name=f"What starts and proves {service.name}")
+        packages.present(needs(environment, member), name=f"What starts and proves {service.name}")
         server.user(  # noqa: S604  the user's login shell, nothing runs in one
             name=f"User {wanted.user}",
             user=wanted.user,

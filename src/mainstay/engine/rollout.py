@@ -15,13 +15,13 @@ from mainstay.engine.putback import put_back
 from mainstay.engine.report import EnvironmentResult, Reporter, RunResult
 from mainstay.engine.runs import Meta, OpenRun
 from mainstay.engine.stop import Stop
-from mainstay.engine.writer import Verify, Work, Writer, meta_of
-from mainstay.errors import GateError, HostError, MainstayError
+from mainstay.engine.writer import STOPPED, Verify, Work, Writer, meta_of
+from mainstay.errors import GateError, HostError, Interrupted, MainstayError
 from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
 from mainstay.verify import verify
 
-SITE = "site.py"
+SITE, FETCH = "site.py", "fetch.py"
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,29 @@ class Rollout:
             work = Work(entry(SITE), self.verifier, budget=environment.common.rollout.budget)
             # What an interrupted run has begun is finished with it, whatever this limit says.
             names = [*self.request.of(environment), *(found.hosts if found else ())]
+            self._fetch(writer, names, "more " if found else "")
             chosen = batches.whole if self.request.at_once else batches.of
             outcome = Phase(writer, work, chosen(environment, names), found).run()
         remember(environment, fleet, self.reporter)
         return outcome
+
+    def _fetch(self, writer: Writer, names: list[str], more: str) -> None:
+        """Downloads for all batches at once: waiting is shared, and a mirror that fails does so before any change.
+
+        Raises:
+            HostError: a host cannot get its packages.
+            Interrupted: the operator stopped it.
+        """
+        step = f"{writer.environment.name} packages"
+        writer.reporter.begin(step, names)
+        started = time.monotonic()
+        outcome = writer.fleet.apply(entry(FETCH), writer.reporter, names)
+        if self.stop.asked:
+            raise Interrupted(f"{writer.environment.name}: {STOPPED} before anything {more}was changed")
+        for host in outcome.failed:
+            raise HostError(host.host, f"{host.reason}; nothing {more}was changed")
+        fetched = f"fetched for {outcome.changes} hosts" if outcome.changes else "nothing to fetch"
+        writer.reporter.end(step, time.monotonic() - started, fetched)
 
 
 def read(fleet: Fleet, needed: list[str]) -> dict[str, snapshot.HostState]:
