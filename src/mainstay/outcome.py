@@ -9,6 +9,8 @@ from mainstay.plan_notes import Note
 # How the host scripts begin a sentence of their own, and how one ends that only points to other lines.
 KIT_SAYS = "mainstay: "
 SEE_ABOVE = "see above for what is left"
+LEFT = "left: "
+MOST_LINES = 25
 
 
 @dataclass
@@ -58,6 +60,14 @@ class HostOutcome:
                 return f"{op.name}: {last}" if last else f"{op.name} failed"
         return ""
 
+    @property
+    def log(self) -> list[str]:
+        """The last lines that the failing operation printed, less those that `reason` has: a unit's own log, say."""
+        output = next((op.output for op in self.ops if not op.ok), "")
+        known = self.reason
+        lines = [line.rstrip() for line in output.splitlines() if line.strip() and not line.endswith(SEE_ABOVE)]
+        return [line for line in lines if line.strip().removeprefix(KIT_SAYS) not in known][-MOST_LINES:]
+
 
 @dataclass
 class FleetOutcome:
@@ -85,5 +95,5 @@ def _last_lines(output: str, count: int = 3) -> str:
     """What a failing command said, on one line: the host scripts' own sentences, else the end of what it printed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     own = [line.removeprefix(KIT_SAYS) for line in lines if line.startswith(KIT_SAYS) and not line.endswith(SEE_ABOVE)]
-    left = [line for line in lines if line.startswith("left: ")]
+    left = [line for line in lines if line.startswith(LEFT)]
     return " / ".join(own + left if own else lines[-count:])

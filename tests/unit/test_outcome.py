@@ -36,6 +36,17 @@ def test_the_reason_is_the_first_failure(host, reason):
     assert (host.reason, host.ok) == (reason, not reason)
 
 
+def test_the_log_is_what_the_failing_step_printed_beside_the_reason() -> None:
+    printed = "last lines of b:\n  boom\nmainstay: b does not start\nmainstay: see above for what is left\n"
+    host = HostOutcome(
+        "a", ops=[OpOutcome("fine", True, output="quiet"), OpOutcome("x", True, ok=False, output=printed)]
+    )
+    assert (host.reason, host.log) == ("x: b does not start", ["last lines of b:", "  boom"])
+    long = HostOutcome("a", ops=[OpOutcome("x", True, ok=False, output="\n".join(f"line {n}" for n in range(100)))])
+    assert len(long.log) == 25
+    assert HostOutcome("a", error="not reachable").log == []
+
+
 def test_a_fleet_counts_changes_and_names_who_failed():
     fine = HostOutcome("a", ops=[OpOutcome("x", True), OpOutcome("y", False)])
     fleet = FleetOutcome({"a": fine, "b": HostOutcome("b", error="no")})

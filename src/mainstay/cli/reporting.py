@@ -91,6 +91,8 @@ def _show_environment(environment: EnvironmentResult) -> None:
     output.line(told, style="green" if environment.ok else "red")
     for name, reason in environment.failures.items():
         output.line(f"  failed {name}: {reason}", style="red")
+        for line in environment.logs.get(name, []):
+            output.line(f"    {line}", style="dim")
     for back in environment.put_back:
         output.line(f"  {'put back' if back.ok else 'NOT put back'} {back.host}", style="" if back.ok else "red")
         for left in back.left:

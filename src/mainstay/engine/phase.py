@@ -83,6 +83,7 @@ class Phase:
         for name, host in outcome.hosts.items():
             self.writer.of(name).take(host, seconds)
         result.changes = outcome.changes
+        result.logs = {host.host: host.log for host in outcome.failed if host.log}
         return failures | _reasons(outcome)
 
     def _prove(self, names: list[str], result: BatchResult) -> dict[str, str]:

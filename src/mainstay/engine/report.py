@@ -24,7 +24,10 @@ class Reporter(Protocol):
 
 @dataclass
 class BatchResult:
-    """One batch: what changed, what was checked, what failed (host name to reason); `seconds` of wall time."""
+    """One batch: what changed, what was checked, what failed (host name to reason); `seconds` of wall time.
+
+    `logs`: by host that failed, the last lines of what the failing step printed. They stay out of the ledger.
+    """
 
     role: str
     hosts: list[str]
@@ -33,6 +36,7 @@ class BatchResult:
     failed: int = 0
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,6 +66,11 @@ class EnvironmentResult:
     def failures(self) -> dict[str, str]:
         """Every host that failed, with its reason."""
         return {name: reason for batch in self.batches for name, reason in batch.failures.items()}
+
+    @property
+    def logs(self) -> dict[str, list[str]]:
+        """What the failing steps printed last, by host."""
+        return {name: lines for batch in self.batches for name, lines in batch.logs.items()}
 
     @property
     def ok(self) -> bool:
