@@ -156,3 +156,17 @@ def test_ended_journals_are_pruned_and_open_ones_kept(tree: Tree) -> None:
 @pytest.mark.parametrize("run", ["../x", "a b", ".hidden", ""])
 def test_a_run_id_is_a_plain_name(tree: Tree, run: str) -> None:
     assert tree.call("journal", "open", run).returncode != 0
+
+
+def test_what_plain_pyinfra_wrote_is_the_run_s_once_it_is_adopted_and_plain_again_after_a_put_back(tree: Tree) -> None:
+    populate(tree)
+    assert tree.install(FileSet([tree.file("etc/conf.d/plain", "new\n")]), run="-").returncode == 0
+    before = tree.call("managed", "check").stdout
+    assert f"plain\t{tree.path}/etc/conf.d/plain" in before.splitlines()
+    done = tree.call("runs", "open", RUN, "{}")
+    assert done.returncode == 0, done.stderr
+    done = tree.call("managed", "adopt", RUN)
+    assert done.returncode == 0, done.stderr
+    assert tree.call("managed", "check").stdout.splitlines() == before.splitlines()[-1:], "the digest alone, unchanged"
+    assert tree.back().returncode == 0
+    assert tree.call("managed", "check").stdout == before

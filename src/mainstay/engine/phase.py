@@ -113,7 +113,7 @@ class Phase:
 
     def _record(self, names: list[str]) -> dict[str, str]:
         """A row in each ledger, then the journal's mark: in this order, a killed laptop only repeats the mark."""
-        failed = self.writer.record(names, ledger.VERIFIED)
+        failed = self.writer.record(names, ledger.VERIFIED, adopt=self.work.components is None)
         good = [name for name in names if name not in failed]
         failed |= runs.mark(self.writer.fleet, good, self.writer.meta.run, VERIFIED).failed
         self.verified |= set(good) - set(failed)

@@ -106,11 +106,18 @@ class Writer:
                 except (LeaseError, HostError) as error:
                     self.reporter.told(f"{name}: {error}")
 
-    def record(self, names: Iterable[str], result: str, reason: str = "") -> dict[str, str]:
-        """Adds a row to the ledger of each host; returns the sentences of those that could not write theirs."""
+    def record(self, names: Iterable[str], result: str, reason: str = "", *, adopt: bool = False) -> dict[str, str]:
+        """Adds a row to the ledger of each host; returns the sentences of those that could not write theirs.
+
+        Args:
+            adopt: whole hosts were compared and verified: what plain pyinfra wrote there is this run's from now on.
+        """
         states = snapshot.read(self.fleet, names)
         failed = {name: state.reason for name, state in states.items() if not state.reachable}
-        rows = {name: self._row(state, result, reason) for name, state in states.items() if state.reachable}
+        if adopt:
+            plain = [name for name, state in states.items() if state.plain]
+            failed |= scripts.ask(self.fleet, plain, scripts.inline("managed", "adopt", self.meta.run)).failed
+        rows = {name: self._row(state, result, reason) for name, state in states.items() if name not in failed}
 
         def append(name: str) -> None:
             try:
