@@ -40,7 +40,7 @@ def test_staging_first_then_production_role_by_role_and_all_of_it_recorded(syste
 
     again = json.loads(system.run("rollout", "tiny", "--json").out)
     assert sum(batch["changes"] for e in again["environments"] for batch in e["batches"]) == 0
-    assert system.run("status", "tiny").code == 0
+    system.well("status", "tiny")
     runs = json.loads(system.run("history", "tiny", "--json").out)["runs"]
     newest = next(run for run in runs if run["run"] == production["run"])
     assert (newest["who"], newest["verb"], newest["result"]) == ("debian", "rollout", "verified")
@@ -59,7 +59,7 @@ def test_production_refuses_what_staging_has_not_verified_from_any_laptop(system
         r"tiny/production: staging's tiny-stg verified change \w{12} last, not \w{12}; roll out", refused.err
     )
     assert system.state() == before
-    assert system.run("rollout", "tiny", "--env", "staging").code == 0
+    system.well("rollout", "tiny", "--env", "staging")
     # A colleague's laptop knows nothing; the hosts do.
     colleague = Tiny(system.project, tmp_path / "colleague", system.lab)
     done = colleague.run("rollout", "tiny", "--env", "production")
@@ -94,7 +94,7 @@ def test_what_fails_puts_every_host_of_the_rollout_back(system: Tiny, host: str,
     assert system.status()["wrong"] == []
     # The cause is gone, and the same command works.
     system.faults()
-    assert system.run(*system.emergency()).code == 0
+    system.well(*system.emergency())
 
 
 def test_a_host_that_is_down_at_the_start_is_named_and_nothing_changes(system: Tiny) -> None:
@@ -109,7 +109,7 @@ def test_a_host_that_is_down_at_the_start_is_named_and_nothing_changes(system: T
     assert "tiny-app-2: does not answer" in done.err
     assert "nothing was changed" in done.err
     assert system.state() == before
-    assert system.run(*system.emergency()).code == 0
+    system.well(*system.emergency())
 
 
 def test_a_wrong_host_key_is_a_host_that_is_not_there(system: Tiny) -> None:
@@ -133,7 +133,7 @@ def test_a_wrong_host_key_is_a_host_that_is_not_there(system: Tiny) -> None:
     assert "tiny-app-1: does not answer" in done.err
     assert "host key" in done.err.lower()
     assert system.state() == before
-    assert system.run(*system.emergency()).code == 0
+    system.well(*system.emergency())
 
 
 @pytest.mark.covers("GP-17")
@@ -155,7 +155,7 @@ def test_a_second_operator_is_told_who_since_when_for_what(system: Tiny) -> None
 
 def test_a_damaged_row_is_named_and_the_gate_refuses(system: Tiny) -> None:
     system.next_version()
-    assert system.run("rollout", "tiny", "--env", "staging").code == 0
+    system.well("rollout", "tiny", "--env", "staging")
     path = "/var/lib/mainstay/ledger.jsonl"
     system.ask("tiny-stg", f"cp -p {path} {path}.right; sed -i '1s/debian/nobody/' {path}")
     try:
@@ -169,7 +169,7 @@ def test_a_damaged_row_is_named_and_the_gate_refuses(system: Tiny) -> None:
         assert "tiny-stg" in told.text
         assert "ledger row 1 is damaged (its content does not match its hash)" in told.text
     assert (status.code, history.code) == (1, 1)
-    assert system.run("rollout", "tiny", "--env", "production").code == 0
+    system.well("rollout", "tiny", "--env", "production")
 
 
 def test_a_change_from_outside_shows(system: Tiny) -> None:
@@ -177,8 +177,8 @@ def test_a_change_from_outside_shows(system: Tiny) -> None:
     status = system.run("status", "tiny/production")
     assert status.code == 1
     assert "tiny-app-1: /etc/tiny/step-2.conf was changed by hand" in status.text
-    assert system.run(*system.emergency()).code == 0
-    assert system.run("status", "tiny/production").code == 0
+    system.well(*system.emergency())
+    system.well("status", "tiny/production")
 
 
 @pytest.mark.parametrize(

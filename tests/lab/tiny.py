@@ -70,6 +70,12 @@ class Tiny:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def well(self, *words: str) -> Done:
+        """The real command, which must end well; where it does not, the test says all that it printed."""
+        done = self.run(*words)
+        assert done.code == 0, f"mainstay {' '.join(words)} ended with {done.code}:\n{done.text}"
+        return done
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         """The real command, going on beside the test, in a process group of its own as under a shell."""
         return subprocess.Popen(
