@@ -127,7 +127,8 @@ CASES = {
         secret("staging", "JWT_SECRET_KEY", lambda _: "j" * 31 + "\n"),
         CACHE,
         r"inventories/everydayai/system\.yaml:\d+: services\.backend\.env_vars\.JWT_SECRET_KEY: "
-        r"found a secret JWT_SECRET_KEY of 31 characters, expected at least 32 characters",
+        r"found a secret JWT_SECRET_KEY of 31 characters, expected at least 32 characters, a line break at the end not "
+        r"counted",
     ),
     "the same JWT secret in staging and production": Case(
         secret("staging", "JWT_SECRET_KEY", lambda laptop: stored(laptop, "production", "JWT_SECRET_KEY")),
@@ -236,7 +237,7 @@ def test_production_with_debug_is_refused_by_what_deploys_and_instances_run_with
 
 @pytest.mark.covers("EV-02", "DF-65")
 def test_a_jwt_secret_of_31_characters_is_refused_and_one_of_32_taken(laptop: Laptop) -> None:
-    value = "Kx7" * 11
+    value = "Kx7mPq2Rt9vW" * 3
     for length, code in ((31, 2), (32, 0)):
         secret("staging", "JWT_SECRET_KEY", lambda _, n=length: value[:n] + "\n")(laptop)
         assert stored(laptop, "staging", "JWT_SECRET_KEY") == value[:length]
