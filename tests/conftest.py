@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.coverage import Claim, page
+from tests.coverage import Claim, marked, page
 
 if os.environ.get("PYTEST_XDIST_WORKER"):
     # Importing pyinfra's command line patches the standard library for gevent, and a worker of xdist does not survive
@@ -64,6 +64,8 @@ class Collector:
         name = report.nodeid.split("[")[0]
         claims = self.config.stash[_CLAIMS]
         claims += [Claim(str(row), name, lab, report.passed) for row in rows]
+        seen = [value for key, value in report.user_properties if key == "verified"]
+        claims += [Claim(*claim) for claim in seen if isinstance(claim, list | tuple)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,7 +77,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--coverage-page")
     if path and not os.environ.get("PYTEST_XDIST_WORKER"):
-        Path(path).write_text(page(session.config.stash[_CLAIMS], datetime.datetime.now(datetime.UTC).date()))
+        day = datetime.datetime.now(datetime.UTC).date()
+        Path(path).write_text(page(session.config.stash[_CLAIMS], day, marked()))
 
 
 @pytest.fixture
