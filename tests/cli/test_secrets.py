@@ -49,7 +49,7 @@ def test_staging_and_production_differ(filled: Run) -> None:
     assert len(set(values)) == 2
 
 
-@pytest.mark.covers("SE-03")
+@pytest.mark.covers("EV-09")
 def test_list_shows_ages_and_never_values(filled: Run, project: Path) -> None:
     file = store_file(project)
     values = [filled("get", TARGET, name).stdout for name in ("COOKIE_KEY", "JWT_SECRET_KEY", "MAP_API_KEY")]

@@ -19,6 +19,7 @@ from mainstay.lab import Lab, Wanted, read_overlay, state
 from mainstay.lab.image import ensure
 from mainstay.lab.machine import processes_of
 from mainstay.lab.paths import HOME, IMAGES, PACKAGES
+from tests.json_schema import faults
 
 SYSTEM = "orchard"
 HOSTS = [Wanted("staging", "apple", ("web",), 12), Wanted("production", "pear", ("ml",), 12)]
@@ -105,6 +106,7 @@ def test_packages_are_fetched_once_for_all_and_nothing_else_comes_in(lab: Lab) -
     assert ok(lab, "apple", f"sudo apt-get -q -y install curl >/dev/null && {asked}") == "403"
 
 
+@pytest.mark.covers("TP-14")
 def test_units_are_sandboxed_and_hosts_settle_without_a_failed_unit(lab: Lab) -> None:
     assert ok(lab, "apple", "systemctl is-system-running") == "running"
     options = " ".join(f"-p {option}" for option in HARDENED.split())
@@ -285,6 +287,7 @@ def test_status_as_json(lab: Lab) -> None:
     environment = {**os.environ, "MAINSTAY_LAB": lab.name}
     command = [sys.executable, "-m", "mainstay", "lab", "status", "--json"]
     shown = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert faults("lab", shown) == []
     assert [(host["name"], host["power"], host["plugged"]) for host in shown["hosts"]] == [
         ("apple", True, True),
         ("pear", True, True),

@@ -100,7 +100,7 @@ FRONTEND_BREAKS = {
 }
 
 
-@pytest.mark.covers("FE-03", "DF-60", "RB-06", "FE-06")
+@pytest.mark.covers("DF-60", "FE-06")
 def test_a_new_site_keeps_the_old_assets_and_the_old_site_comes_back(stage: Stage) -> None:
     stage.sh(WEB, f"echo 'old()' > {BASE}/releases/1.0.0/dist/assets/old.0a1b2c3d.js")
     stage.pin("frontend", "1.1.0")

@@ -57,7 +57,6 @@ def test_the_cluster_is_utf8_with_checksums(db: Bench) -> None:
     assert psql(db, "SELECT current_setting('server_encoding'), current_setting('data_checksums')") == "UTF8|on"
 
 
-@pytest.mark.covers("PT-17")
 def test_a_session_of_the_app_role_knows_its_limits(db: Bench) -> None:
     shown = db.sh(
         DB, "psql -XAtq -U everydayai_app everydayai -c 'SHOW idle_session_timeout' -c 'SHOW statement_timeout'"

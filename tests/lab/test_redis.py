@@ -60,7 +60,7 @@ def edited(bench: Bench, file: str, old: str, new: str) -> Iterator[None]:
         bench.edit(file, new, old)
 
 
-@pytest.mark.covers("RD-06", "RD-15", "DF-78")
+@pytest.mark.covers("RD-15", "DF-78")
 def test_a_converged_host_passes_every_check(cache: Bench) -> None:
     """The app host's own: its service's user gets PONG, and NOPERM for KEYS."""
     assert cache.failing("redis", CACHE, APP) == set()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.json_schema import faults
 from tests.lab import tiny
 from tests.lab.tiny import Tiny
 
@@ -25,12 +26,13 @@ def system(tiny_system: Tiny) -> Iterator[Tiny]:
     assert done.code == 0, done.text
 
 
-@pytest.mark.covers("DP-20", "DP-21", "GP-15")
+@pytest.mark.covers("GP-15")
 def test_staging_first_then_production_role_by_role_and_all_of_it_recorded(system: Tiny) -> None:
     system.next_version()
     done = system.run("rollout", "tiny", "--json")
     assert done.code == 0, done.text
     result = json.loads(done.out)
+    assert faults("rollout", result) == []
     staging, production = result["environments"]
     assert [batch["hosts"] for batch in staging["batches"]] == [["tiny-stg"]]
     assert [batch["hosts"] for batch in production["batches"]] == [["tiny-app-1"], ["tiny-app-2"], ["tiny-web-1"]]
@@ -76,6 +78,7 @@ def test_the_way_round_the_gate_needs_a_reason_and_is_recorded(system: Tiny) -> 
     assert (newest["emergency"], newest["reason"]) == (True, "a test")
 
 
+@pytest.mark.covers("DF-40")
 @pytest.mark.parametrize(("host", "where"), [("tiny_app_2", "step 3"), ("tiny_web_1", "verify")])
 def test_what_fails_puts_every_host_of_the_rollout_back(system: Tiny, host: str, where: str) -> None:
     before = system.state()
@@ -83,6 +86,7 @@ def test_what_fails_puts_every_host_of_the_rollout_back(system: Tiny, host: str,
     system.faults(**{host: where})
     done = system.run(*system.emergency(), "--json")
     assert done.code == 1, done.text
+    assert faults("rollout", json.loads(done.out)) == []
     result = json.loads(done.out)["environments"][0]
     assert result["result"] == "put back"
     name = host.replace("_", "-")

@@ -87,6 +87,7 @@ ROUNDS = [
 ]
 
 
+@pytest.mark.covers("EV-11")
 @pytest.mark.parametrize("number", range(len(ROUNDS)))
 def test_every_break_is_seen_by_its_check_and_brought_back_by_one_apply(stage: Stage, number: int) -> None:
     breaks, repair = ROUNDS[number]
@@ -128,7 +129,7 @@ def test_redis_that_stops_turns_its_own_check_red(stage: Stage) -> None:
         stage.sh(CACHE, "systemctl start redis-server")
 
 
-@pytest.mark.covers("DP-12", "DP-38", "RB-07", "DF-49", "DF-59")
+@pytest.mark.covers("DP-12", "DF-49", "DF-59")
 def test_a_good_release_takes_the_other_slot_and_the_one_before_comes_back(stage: Stage) -> None:
     before, version, _ = slots(stage)
     assert version == "1.0.0"
@@ -198,6 +199,7 @@ def test_a_killed_process_is_back_within_ten_seconds(stage: Stage) -> None:
     stage.sh(APP, "for i in $(seq 100); do curl -fs http://127.0.0.1:8000/health && exit 0; sleep 0.1; done; exit 1")
 
 
+@pytest.mark.covers("DP-36")
 def test_what_runs_survives_a_power_cut(stage: Stage, bare: Laptop) -> None:
     for verb in ("kill", "boot"):
         done = bare.mainstay("lab", verb, APP)

@@ -49,7 +49,7 @@ def text_of(env: Environment, path: str) -> str:
 # Files
 
 
-@pytest.mark.covers("RD-13", "GP-14")
+@pytest.mark.covers("GP-14")
 def test_memory_policy_and_persistence_are_said(env: Environment) -> None:
     lines = text_of(env, files.CONFIG).splitlines()
     assert {"maxmemory 536870912", "maxmemory-policy noeviction", "appendonly yes", 'save ""'} <= set(lines)
@@ -88,6 +88,7 @@ def test_only_root_and_redis_read_what_is_secret(env: Environment, cache: Host) 
     assert modes[files.PASSWORD] == ("root", "root", 0o600)
 
 
+@pytest.mark.covers("CX-21")
 def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
     edit = ("system.yaml", "managed: false                                # fix (seed: Upstash", "managed: true # (")
     env = loaded(copied(tmp_path, edit))

@@ -112,6 +112,7 @@ def test_what_differs_in_the_processes_takes_the_other_slot(
     assert planned(changed, facts).said.endswith(f": {reason}")
 
 
+@pytest.mark.covers("EV-11")
 @pytest.mark.parametrize("which", ["env_path", "unit_path"])
 def test_a_file_changed_by_hand_takes_the_other_slot(root: Path, which: str) -> None:
     environment = pinned(root)

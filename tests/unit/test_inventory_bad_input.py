@@ -99,6 +99,11 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 90, crit: 90"),
         "thresholds.cpu_pct: found warn 90, crit 90, expected warn < crit",
     ),
+    "threshold without a unit": (
+        ("system.yaml", "  error_rate_pct: {warn", "  error_rate: {warn"),
+        "thresholds.error_rate: found a threshold without a unit, expected a name that ends in "
+        "_pct, _ms, _per_min, _per_s, _s, _h, _days, _bytes, _count",
+    ),
     "hit rate counts down": (
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cache_hit_pct: {warn: 70, crit: 90"),
         "thresholds.cache_hit_pct: found warn 70, crit 90, expected warn > crit",
@@ -240,25 +245,40 @@ def test_sum_of_limits_above_the_hosts_memory(tmp_path: Path) -> None:
     assert messages(root) == [f"hosts.eai-app-{number}.memory: {found}" for number in (1, 2, 3)]
 
 
-@pytest.mark.covers("PT-11")
+@pytest.mark.covers("PT-11", "PT-14", "DF-13")
 def test_connections_above_the_budget_show_the_arithmetic(tmp_path: Path) -> None:
     root = copied(tmp_path, ("system.yaml", "pool: 2 ", "pool: 4 "))
     assert messages(root) == [
         "postgres.max_connections: found 100, which leaves 87, expected connections for "
-        "backend: 3 hosts x 2 instances x 4 workers x 4 = 96, besides 3 reserved and 10 for people, or a pooler"
+        "backend: 3 hosts x 2 instances x 4 workers x 4 = 96, besides 3 reserved and 10 for people"
     ]
     assert messages(root, "staging") == []
 
 
-def test_a_pooler_lifts_the_budget(tmp_path: Path) -> None:
-    root = copied(
-        tmp_path,
-        ("system.yaml", "pool: 2 ", "pool: 4 "),
-        ("system.yaml", "pooler: {enabled: false}", "pooler: {enabled: true}"),
-    )
-    assert messages(root) == []
+@pytest.mark.covers("PT-14")
+def test_more_connections_lift_the_budget(tmp_path: Path) -> None:
+    pool = ("system.yaml", "pool: 2 ", "pool: 4 ")
+    more = ("system.yaml", "max_connections: 100 ", "max_connections: 120 ")
+    assert messages(copied(tmp_path, pool, more)) == []
 
 
+def test_a_pooler_counts_where_somebody_runs_one(tmp_path: Path) -> None:
+    """No component installs PgBouncer yet: a budget that it lifts would be spent on the cluster itself."""
+    pool = ("system.yaml", "pool: 2 ", "pool: 4 ")
+    pooler = ("system.yaml", "pooler: {enabled: false}", "pooler: {enabled: true}")
+    elsewhere = [
+        ("system.yaml", "postgres:\n  managed: false", "postgres:\n  managed: true"),
+        ("system.yaml", "PGHOST: {type: host, address_of: db", "PGHOST: {type: host, value: db.example.org"),
+        ("production.yaml", "roles: [db]", "roles: [monitoring]"),
+    ]
+    assert messages(copied(tmp_path / "own", pool, pooler)) == [
+        "postgres.pooler.enabled: found true, expected false: no component installs a pooler; "
+        "with managed: true somebody else runs one"
+    ]
+    assert messages(copied(tmp_path / "managed", pool, pooler, *elsewhere)) == []
+
+
+@pytest.mark.covers("CX-21")
 def test_managed_services_need_no_hosts(tmp_path: Path) -> None:
     """CX-21: with `managed: true` the checks stay and nothing asks for a host."""
     root = copied(

@@ -92,6 +92,7 @@ CASES: dict[str, tuple[Edit, str]] = {
 
 
 @pytest.mark.parametrize(("edit", "message"), CASES.values(), ids=CASES.keys())
+@pytest.mark.covers("DF-94", "CX-16")
 def test_each_fault_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
     assert messages(copied(tmp_path, edit)) == [message]
 

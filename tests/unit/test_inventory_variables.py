@@ -12,10 +12,11 @@ from tests.unit.inventories import Edit, copied, loaded, messages
 
 KEY = "services.backend.env_vars."
 ENDPOINT = "oss-cn-hangzhou.aliyuncs.com"
-CASES: list[tuple[Edit, str]] = [
-    (
+CASES = [
+    pytest.param(
         ("system.yaml", "REDIS_SSL: {type: bool, value: false", "REDIS_SSL: {type: bool, value: yes"),
         "REDIS_SSL.value: found 'yes', expected true or false",
+        marks=pytest.mark.covers("EV-03"),
     ),
     (
         ("system.yaml", "REDIS_PORT: {type: port, value: 6379", "REDIS_PORT: {type: port, value: 65536"),
@@ -150,6 +151,7 @@ def test_debug_is_for_staging_only(tmp_path: Path) -> None:
     assert messages(root, "production") == []
 
 
+@pytest.mark.covers("DP-06")
 def test_a_secret_in_plain_text_is_refused_and_not_shown(tmp_path: Path) -> None:
     root = copied(tmp_path, ("system.yaml", "{secret: KIE_API_KEY", "{value: sk-live-123456"))
     found = messages(root)

@@ -56,7 +56,7 @@ def deployed(environment: Environment, frontend: Section) -> bool:
 
 
 @ON_WEB
-@pytest.mark.covers("FE-02", "FE-06", "RB-06")
+@pytest.mark.covers("FE-02", "FE-06")
 def test_serves_the_pinned_build(host: Any, ask: Any, environment: Environment, frontend: Section, base: str) -> None:
     if not deployed(environment, frontend):
         return
@@ -96,10 +96,11 @@ def test_index_is_asked_for_anew_and_assets_never(ask: Any, environment: Environ
         assert status == 200, f"{path} answers {status}"
         found = headers.get("cache-control", "none")
         assert found == "public, max-age=31536000, immutable", f"{path}: Cache-Control is {found}"
+        assert "strict-transport-security" in headers, f"{path} lacks Strict-Transport-Security"
 
 
 @ON_WEB
-@pytest.mark.covers("FE-03", "DF-60")
+@pytest.mark.covers("DF-60")
 def test_assets_of_the_release_before_are_still_served(host: Any, ask: Any, base: str) -> None:
     before = host.run(f"cat {shlex.quote(base)}/previous/dist/index.html").stdout
     for path in ASSET.findall(before):

@@ -52,7 +52,6 @@ def test_the_cluster_itself_runs_and_starts_at_boot(host: Any, postgres: Section
 
 
 @ON_HOST
-@pytest.mark.covers("PT-01", "PT-02", "PT-03", "PT-04", "PT-05", "PT-06", "PT-07", "PT-09")
 def test_settings_are_in_effect(sql: Any, environment: Environment, member: Host) -> None:
     wanted = files.in_effect(environment, member)
     names = ", ".join(f"'{name}'" for name in wanted)
@@ -109,7 +108,7 @@ def test_listens_on_loopback_and_the_private_address_only(host: Any, member: Hos
 
 
 @ON_HOST
-@pytest.mark.covers("DF-95", "PT-17")
+@pytest.mark.covers("DF-95")
 def test_roles_are_those_of_the_inventory(sql: Any, postgres: Section) -> None:
     rows = sql(
         "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS powers, "

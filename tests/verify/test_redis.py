@@ -55,7 +55,7 @@ def test_the_server_runs_and_starts_at_boot(host: Any) -> None:
 
 
 @ON_HOST
-@pytest.mark.covers("RD-05", "RD-13", "GP-14", "DF-80")
+@pytest.mark.covers("GP-14", "DF-80")
 def test_settings_are_in_effect(admin: Any, redis: Section, member: Host) -> None:
     wanted = files.settings(redis, member)
     for name, value in wanted.items():
@@ -64,7 +64,6 @@ def test_settings_are_in_effect(admin: Any, redis: Section, member: Host) -> Non
 
 
 @ON_HOST
-@pytest.mark.covers("RD-01", "RD-05")
 def test_memory_has_a_limit_and_is_within_it(admin: Any, redis: Section) -> None:
     memory = _info(admin("INFO", "memory"))
     assert int(memory["maxmemory"]) == redis.maxmemory, f"maxmemory is {memory['maxmemory']} bytes"
@@ -105,7 +104,7 @@ def test_who_does_not_log_in_gets_no_answer(host: Any, redis: Section) -> None:
 
 
 @ON_HOST
-@pytest.mark.covers("RD-06", "DF-78")
+@pytest.mark.covers("DF-78")
 def test_users_are_those_of_the_inventory(admin: Any, redis: Section) -> None:
     """Asked of the server, not of its file: users, their passwords' hashes, and what they may not run."""
     found = set(admin("ACL", "USERS"))
@@ -125,7 +124,7 @@ def test_files_are_readable_by_those_who_need_them_only(host: Any, environment: 
 
 
 @pytest.mark.roles("app", "ml")
-@pytest.mark.covers("HC-04", "RD-06", "DF-78", "RD-15")
+@pytest.mark.covers("HC-04", "DF-78", "RD-15")
 def test_users_log_in_from_here_and_cannot_block_or_wipe(
     environment: Environment, member: Host, redis: Section
 ) -> None:

@@ -68,7 +68,7 @@ def test_virtual_environment_is_whole(host: Any, environment: Environment, relea
 
 
 @ON_HOSTS
-@pytest.mark.covers("DP-34", "DF-59")
+@pytest.mark.covers("DF-59")
 def test_releases_hold_no_settings_and_are_root_s(host: Any, environment: Environment, released: list[Service]) -> None:
     for service in released:
         folder = shlex.quote(f"{base_of(environment, service)}/releases")

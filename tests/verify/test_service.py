@@ -100,7 +100,7 @@ def test_listens_on_exactly_the_declared_ports(
 
 
 @ON_HOSTS
-@pytest.mark.covers("HC-01", "HC-06", "DF-57")
+@pytest.mark.covers("HC-01", "HC-06", "DF-57", "EV-03")
 def test_each_instance_is_healthy(host: Any, serving: list[Serving]) -> None:
     for one in serving:
         for port in one.ports:
@@ -129,7 +129,7 @@ def assert_healthy(host: Any, wanted: Deployment, port: int) -> None:
 
 
 @ON_HOSTS
-@pytest.mark.covers("RB-07", "DF-59")
+@pytest.mark.covers("DF-59")
 def test_processes_run_the_pinned_release(host: Any, serving: list[Serving], units: dict[str, UnitState]) -> None:
     for one in serving:
         for name in one.units:

@@ -85,7 +85,7 @@ class RoleSpec(StrictModel):
 
 
 class Pooler(StrictModel):
-    """PgBouncer in front of the cluster."""
+    """PgBouncer in front of a cluster that somebody else runs."""
 
     enabled: bool = False
     port: Port = 6432
@@ -154,7 +154,7 @@ def _budget(env: Environment) -> list[Problem]:
     budget, shares = connection_budget(env), demands(env)
     if budget is None or sum(share.connections for share in shares) <= budget:
         return []
-    expected = f"connections for {'; '.join(map(str, shares))}, besides 3 reserved and 10 for people, or a pooler"
+    expected = f"connections for {'; '.join(map(str, shares))}, besides 3 reserved and 10 for people"
     found = f"{section(env).max_connections}, which leaves {budget}"
     return [env.problem(("postgres", "max_connections"), found, expected)]
 
@@ -162,7 +162,13 @@ def _budget(env: Environment) -> list[Problem]:
 def check(env: Environment) -> list[Problem]:
     """Names agree among databases and roles, Debian packages the major, and a value is said in one place."""
     postgres = section(env)
-    problems = _budget(env) + _check_settings(env, postgres) + _check_hosts(env, postgres) + _check_sizes(env, postgres)
+    problems = (
+        _budget(env)
+        + _check_pooler(env, postgres)
+        + _check_settings(env, postgres)
+        + _check_hosts(env, postgres)
+        + _check_sizes(env, postgres)
+    )
     for name, database in postgres.databases.items():
         owner = postgres.roles.get(database.owner)
         if owner is None or owner.kind != "owner" or name not in owner.databases:
@@ -171,6 +177,13 @@ def check(env: Environment) -> list[Problem]:
     for name, role in postgres.roles.items():
         problems += _check_role(env, postgres, name, role)
     return problems
+
+
+def _check_pooler(env: Environment, postgres: Section) -> list[Problem]:
+    if not postgres.pooler.enabled or postgres.managed:
+        return []
+    expected = "false: no component installs a pooler; with managed: true somebody else runs one"
+    return [env.problem(("postgres", "pooler", "enabled"), "true", expected)]
 
 
 def _check_settings(env: Environment, postgres: Section) -> list[Problem]:
