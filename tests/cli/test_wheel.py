@@ -96,3 +96,18 @@ def test_an_operators_file_comes_before_the_bundled_one_and_a_new_component_is_f
         # Bundled still: the component that the operator did not write; gone: those that their order leaves out.
         assert any("sshd" in path for path in files)
         assert not any("/nginx/" in path for path in files)
+
+
+def test_an_operators_component_replaces_the_bundled_one_file_by_file(installed, shop):
+    own = shop / "deploys" / "components" / "nginx"
+    own.mkdir(parents=True)
+    (own / "files.py").write_text(
+        "from deploys.components.nginx.model import section\nfrom mainstay.files import ManagedFile\n\n\n"
+        "def files(env, host):\n"
+        "    return [ManagedFile('/etc/nginx/nginx.conf', f'# {len(section(env).sites)} site\\n')]\n"
+    )
+    rendered = _rendered(installed, shop)
+    ours = {path: text for path, text in rendered["shop-stg-web-1"].items() if path.startswith("/etc/nginx/")}
+    assert ours == {"/etc/nginx/nginx.conf": "# 1 site\n"}, "its files are the operator's, its model the bundled one"
+    assert any("postgresql" in path for path in rendered["shop-stg-db-1"]), "other components are as they were"
+    _run(installed, "check", "shop", cwd=shop)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.json_schema import faults
 from tests.lab.laptop import Laptop
 
 FIXTURE = Path(__file__).parent / "fixtures" / "trixie"
@@ -27,12 +28,17 @@ def trixie(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lapto
 
 
 def test_one_apply_from_a_bare_host_converges_and_is_verified(trixie: Laptop) -> None:
-    done = trixie.mainstay("apply", TARGET)
+    found = trixie.mainstay("plan", TARGET, "--exit-code", "--json")
+    assert found.code == 4, found.text
+    assert faults("plan", found.json) == []
+    done = trixie.mainstay("apply", TARGET, "--json")
     assert done.code == 0, done.text
+    assert faults("apply", done.json) == []
     assert trixie.sh(WEB, ". /etc/os-release; echo $VERSION_ID") == "13\n"
     assert trixie.mainstay("plan", TARGET, "--exit-code").code == 0
     done = trixie.mainstay("verify", TARGET, "--json")
     assert done.code == 0, done.text
+    assert faults("verify", done.json) == []
     assert {check["component"] for check in done.json["checks"]} >= {"base", "nginx"}
 
 

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mainstay import components
 from mainstay.change import change
 from mainstay.errors import InventoryError
 from mainstay.inventory import load
@@ -119,6 +120,7 @@ def _survives(texts: dict[str, str]) -> None:
             unused(env)
             change(env)
             for host in env.hosts.values():
+                components.rendered(env, host)
                 env.listeners(host)
                 for service in env.services_on(host):
                     env.env_vars(service, host)
