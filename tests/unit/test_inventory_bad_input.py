@@ -104,6 +104,10 @@ CASES: dict[str, tuple[Edit, str]] = {
         "thresholds.error_rate: found a threshold without a unit, expected a name that ends in "
         "_pct, _ms, _per_min, _per_s, _s, _h, _days, _bytes, _count",
     ),
+    "a rollback in no time": (
+        ("system.yaml", "rollback_sla_s: {frontend: 300", "rollback_sla_s: {frontend: 0"),
+        "rollback_sla_s.frontend: found the number 0, expected at least 1",
+    ),
     "hit rate counts down": (
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cache_hit_pct: {warn: 70, crit: 90"),
         "thresholds.cache_hit_pct: found warn 70, crit 90, expected warn > crit",

@@ -168,5 +168,5 @@ class SystemModel(StrictModel):
     backup: Backup | None = None
     logs: Logs = Field(default_factory=Logs)
     gates: Gates = Field(default_factory=Gates)
-    rollback_sla_s: dict[Identifier, int] = Field(default_factory=dict)
+    rollback_sla_s: dict[Identifier, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     rollout: Rollout = Field(default_factory=Rollout)
