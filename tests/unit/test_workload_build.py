@@ -71,6 +71,7 @@ def test_a_backend_artefact_is_whole(tmp_path: Path) -> None:
     assert b"://" not in files["requirements.txt"]
 
 
+@pytest.mark.covers("FE-01")
 def test_a_frontend_artefact_is_whole(tmp_path: Path) -> None:
     base = "https://api.example.test/api"
     files = members(builder.build("frontend", "2.0.0", api_base=base, out=tmp_path).path)
@@ -127,6 +128,7 @@ def test_a_wheel_that_is_not_what_is_pinned_is_refused(tmp_path: Path, monkeypat
         builder.fetch_wheels(requirements, tmp_path)
 
 
+@pytest.mark.covers("FE-01")
 def test_pinning_keeps_the_head_and_other_artefacts(tmp_path: Path) -> None:
     file = tmp_path / "releases.yaml"
     file.write_text("# yaml-language-server: $schema=x\n#\n# What hosts run.\n\nreleases: {}\n")
