@@ -30,22 +30,20 @@ def test_a_release_that_passes_everything(tmp_path: Path) -> None:
     assert artefacts.unnamed_variables(env) == []
 
 
+@pytest.mark.covers("DP-01", "DP-02", "DP-05")
 @pytest.mark.parametrize(
-    ("row", "said", "sentence"),
+    ("said", "sentence"),
     [
-        pytest.param(row, said, sentence, marks=pytest.mark.covers(row))
-        for row, said, sentence in (
-            ("DP-01", {"tests": "failed"}, 'gates.tests: found tests "failed", expected passed'),
-            ("DP-02", {"coverage": 79.9}, "gates.coverage_min_pct: found coverage 79.9, expected at least 80"),
-            ("DP-05", {"api_compat": False}, "gates.api_backward_compatible: found api_compat false, expected true"),
-        )
+        ({"tests": "failed"}, 'gates.tests: found tests "failed", expected passed'),
+        ({"coverage": 79.9}, "gates.coverage_min_pct: found coverage 79.9, expected at least 80"),
+        ({"api_compat": False}, "gates.api_backward_compatible: found api_compat false, expected true"),
+        ({"secret_scan": "2 found"}, 'gates.secret_scan: found secret_scan "2 found", expected clean'),
     ],
 )
 def test_a_release_that_does_not_pass_is_refused_by_the_gate_s_name(
-    tmp_path: Path, row: str, said: dict[str, Any], sentence: str
+    tmp_path: Path, said: dict[str, Any], sentence: str
 ) -> None:
-    env = released(tmp_path, CI | said)
-    assert gate.shut(env, {}).startswith(f"backend 1.2.0: {sentence}; "), row
+    assert gate.shut(released(tmp_path, CI | said), {}).startswith(f"backend 1.2.0: {sentence}; ")
 
 
 @pytest.mark.covers("DP-02")

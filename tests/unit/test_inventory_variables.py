@@ -12,11 +12,10 @@ from tests.unit.inventories import Edit, copied, loaded, messages
 
 KEY = "services.backend.env_vars."
 ENDPOINT = "oss-cn-hangzhou.aliyuncs.com"
-CASES = [
-    pytest.param(
+CASES: list[tuple[Edit, str]] = [
+    (
         ("system.yaml", "REDIS_SSL: {type: bool, value: false", "REDIS_SSL: {type: bool, value: yes"),
         "REDIS_SSL.value: found 'yes', expected true or false",
-        marks=pytest.mark.covers("EV-03"),
     ),
     (
         ("system.yaml", "REDIS_PORT: {type: port, value: 6379", "REDIS_PORT: {type: port, value: 65536"),
@@ -103,6 +102,7 @@ CASES = [
 ]
 
 
+@pytest.mark.covers("EV-03")
 @pytest.mark.parametrize(("edit", "message"), CASES)
 def test_a_value_that_breaks_its_rule(tmp_path: Path, edit: Edit, message: str) -> None:
     assert messages(copied(tmp_path, edit)) == [f"{KEY}{message}"]
