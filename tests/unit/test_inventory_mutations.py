@@ -62,9 +62,7 @@ def _mutated(draw: st.DrawFn) -> dict[str, str]:
         name, path = draw(st.sampled_from(PLACES))
         holder = values[name]
         for key in path[:-1]:
-            if not isinstance(holder, dict | list) or (
-                key not in holder if isinstance(holder, dict) else key >= len(holder)
-            ):
+            if not _has(holder, key):
                 break
             holder = holder[key]
         else:
@@ -72,9 +70,15 @@ def _mutated(draw: st.DrawFn) -> dict[str, str]:
     return {name: yaml.safe_dump(value, allow_unicode=True, sort_keys=False) for name, value in values.items()}
 
 
+def _has(holder: Any, key: str | int) -> bool:
+    """Whether the place is still there: a mutation before this one may have put something else where it was."""
+    if isinstance(holder, list):
+        return isinstance(key, int) and key < len(holder)
+    return isinstance(holder, dict) and key in holder
+
+
 def _mutate(draw: st.DrawFn, holder: Any, key: str | int) -> None:
-    present = key in holder if isinstance(holder, dict) else isinstance(holder, list) and key < len(holder)
-    if not present:
+    if not _has(holder, key):
         return
     how = draw(st.sampled_from(["delete", "replace", "rename", "nest", "copy"]))
     if how == "delete":
