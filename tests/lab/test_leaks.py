@@ -45,15 +45,9 @@ class Watched:
         return self._keep(" ".join(words), self.laptop.mainstay(*words), code)
 
     def pyinfra(self, *words: str) -> Done:
-        argv = [
-            sys.executable,
-            "-m",
-            "pyinfra",
-            *words,
-            f"inventories/{SYSTEM}/staging.py",
-            str(ROOT / "deploys/site.py"),
-        ]
-        return self._keep(f"pyinfra {' '.join(words)}", self.laptop.run(*argv), 0)
+        files = (f"inventories/{SYSTEM}/staging.py", str(ROOT / "deploys/site.py"))
+        done = self.laptop.run(sys.executable, "-m", "pyinfra", *words, *files)
+        return self._keep(f"pyinfra {' '.join(words)}", done, 0)
 
     def _keep(self, name: str, done: Done, code: int) -> Done:
         self.done[f"{len(self.done)} {name}"] = done
@@ -98,25 +92,22 @@ def watched(bare: Laptop) -> Iterator[Watched]:
 
 
 def run_everything(watched: Watched) -> None:
+    """Every command that meets secrets; plain pyinfra and Mainstay each bring changed ones to the hosts."""
     watched.mainstay("check", SYSTEM, "--json")
     for words in (["render", STAGING], ["plan", STAGING], ["plan", STAGING, "--json"]):
         watched.mainstay(*words)
     watched.mainstay("rollout", SYSTEM, "--env", "staging")
     watched.mainstay("verify", STAGING, "-v")
     plant(watched.laptop, "two")
-    watched.pyinfra("-vvv", "--diff", "--dry", "-y")
     watched.mainstay("plan", STAGING)
     fail(watched)
-    watched.mainstay("apply", STAGING, "--json")
+    watched.pyinfra("-vvv", "--diff", "--dry", "-y")
     watched.pyinfra("-vvv", "--diff", "-y")
-    for words in (
-        ["status", STAGING],
-        ["status", STAGING, "--json"],
-        ["history", STAGING],
-        ["history", SYSTEM, "--json"],
-    ):
-        code = 1 if words[0] == "status" else 0  # plain pyinfra was here, which status says
-        watched.laptop.mainstay(*words) if code else watched.mainstay(*words)
+    watched.mainstay("status", STAGING, code=1)  # which says that plain pyinfra was here
+    plant(watched.laptop, "three")
+    watched.mainstay("apply", STAGING, "--json")
+    for words in (["status", STAGING, "--json"], ["history", STAGING], ["history", SYSTEM, "--json"]):
+        watched.mainstay(*words)
 
 
 def fail(watched: Watched) -> None:
