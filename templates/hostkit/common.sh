@@ -174,7 +174,8 @@ restore_enabled() { # unit, word of before
     case $2 in
     enabled) systemctl enable --quiet "$1" ;;
     masked) systemctl mask --quiet "$1" ;;
-    disabled) systemctl disable --quiet "$1" ;;
+    # `enabled-runtime`: by a link that a generator makes at each boot (clusters of Debian's PostgreSQL), and no other.
+    disabled|enabled-runtime) systemctl disable --quiet "$1" ;;
     # A unit whose file is gone again has only its links left; disabling removes them and grumbles.
     none|not-found) systemctl disable --quiet "$1" 2>/dev/null || true ;;
     esac

@@ -12,7 +12,7 @@ LATE = 'def test_late(member):\n    assert member.name != "{host}", "fails late,
 # What accounts and packages leave, which the report names as what cannot be undone. Debian lets chrony take the place
 # of timesyncd, which is then gone: the ground's own services go on as their packages bring them.
 ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/home/")
-PACKAGES = ("/etc/ld.so.cache", "timesync", "chrony", "unattended-upgrades")
+PACKAGES = ("/etc/ld.so.cache", "/etc/ssl/private", "timesync", "chrony", "unattended-upgrades")
 # What stays to put a host back: the host's own scripts, and the unit that plays a journal back at boot.
 KIT = ("/usr/local/lib/mainstay", "mainstay-deadman-boot.service")
 

@@ -110,9 +110,10 @@ def test_drift_is_seen_and_brought_back(db: Bench) -> None:
     assert db.failing("postgres", DB) == set()
 
 
-def test_a_rotated_password_counts_and_stays_out_of_sight(db: Bench) -> None:
+def test_a_rotated_password_counts_and_stays_out_of_sight(db: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the server's log, with every statement logged, nor a process list ever holds it."""
     planted = "planted-4f1d0c2a-password"
+    monkeypatch.setenv("MAINSTAY_AGE_IDENTITY", str(db.identity))
     store = SecretStore.open(secrets_file(db.project, "everydayai", "staging"))
     before = store.get("PG_APP_PASSWORD").reveal()
     psql(db, "ALTER SYSTEM SET log_statement = 'all'")

@@ -114,10 +114,11 @@ def test_nothing_is_written_through_a_link_that_stands_beside(tree: Tree) -> Non
     assert victim.read_text() == "mine\n"
 
 
-def test_units_are_started_before_new_ones_stop(tree: Tree) -> None:
+@pytest.mark.parametrize("word", ["disabled", "enabled-runtime"])
+def test_units_are_started_before_new_ones_stop(tree: Tree, word: str) -> None:
     (tree.path / "enabled.old.service").write_text("enabled\n")
     (tree.path / "active.old.service").write_text("active\n")
-    (tree.path / "enabled.new.service").write_text("disabled\n")
+    (tree.path / "enabled.new.service").write_text(f"{word}\n")
     tree.call("journal", "unit", RUN, "old.service", "true")
     tree.call("journal", "unit", RUN, "new.service")
     (tree.path / "active.old.service").write_text("inactive\n")

@@ -7,11 +7,13 @@ from pyinfra.api import deploy
 
 from deploys.components.postgres import files, grants
 from deploys.components.postgres.model import CLUSTER, Section, section
-from deploys.operations import packages, postgres
+from deploys.operations import packages, postgres, units
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
 from mainstay.inventory import Environment, Host
+
+META = "postgresql.service"
 
 
 def needs(environment: Environment, member: Host) -> list[str]:
@@ -46,6 +48,8 @@ def _server(env: Environment, host: Host, own: Section) -> None:
     )
     installed(configuration, name="Configure PostgreSQL")
     postgres.running(major, CLUSTER, own.unit, name=f"Run {own.unit}")
+    # Debian's tools and package upgrades reach clusters through it; it has no process of its own.
+    units.running([META], name=f"Run {META}")
     wanted = files.in_effect(env, host)
     paths = [managed.path for managed in configuration.files]
     postgres.settled(major, CLUSTER, wanted, own.allow_restart, paths, name="Settle what PostgreSQL has in effect")
