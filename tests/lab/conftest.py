@@ -28,7 +28,7 @@ STAGING = (SYSTEM, "--env", "staging")
 
 
 # What bin/test runs; the other files of this folder are `extended` and run with `bin/test --all`.
-CORE = {"test_lab", "test_rollout", "test_main_job"}
+CORE = {"test_bad_input", "test_base", "test_deadman", "test_lab", "test_main_job", "test_release_load", "test_rollout"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
