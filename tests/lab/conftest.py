@@ -32,11 +32,9 @@ CORE = {"test_bad_input", "test_base", "test_deadman", "test_lab", "test_main_jo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps each file on one worker (`--dist loadgroup`), so that its module's hosts are made once."""
+    """Marks what only `--all` runs. `--dist loadfile` keeps each file on one worker: its module's hosts are made once."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            if item.get_closest_marker("xdist_group") is None:
-                item.add_marker(pytest.mark.xdist_group(item.path.stem))
             if item.path.stem not in CORE:
                 item.add_marker(pytest.mark.extended)
 

@@ -10,8 +10,6 @@ import pytest
 from mainstay.errors import HostError
 from tests.lab.ground import APP, CACHE, HOSTS, WEB, Ground
 
-pytestmark = pytest.mark.xdist_group("ground")
-
 
 @pytest.fixture(scope="module")
 def hosts(ground: Ground) -> Ground:

@@ -11,8 +11,6 @@ import pytest
 from mainstay.errors import HostError
 from tests.lab.ground import APP, Ground
 
-pytestmark = pytest.mark.xdist_group("ground")
-
 MOST_S = 60
 STATE = "/usr/local/lib/mainstay/deadman state"
 # A mistake in the operator's own template that every validator accepts, and what the sentence must name.

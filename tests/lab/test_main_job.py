@@ -8,8 +8,6 @@ from tests.coverage import verified
 from tests.json_schema import faults
 from tests.lab.laptop import SYSTEM
 
-pytestmark = pytest.mark.xdist_group("test_main_job")
-
 
 def test_staging_is_rolled_out_from_nothing_and_verified(origin, staging):
     assert len(staging) == 4

@@ -80,7 +80,7 @@ def under_load(laptop: Laptop, record: Record, work: Callable[[], Done | str]) -
             client.send_signal(signal.SIGINT)  # then it reports
         seen = {host: loaded(client.communicate(timeout=60)[0]) for host, client in clients.items()}
     for host, load in seen.items():
-        record(host, load)
+        record(host, str(load))
         print(f"{host}: {load} while the work took {took} s")
         assert set(load.answers) == {200}, f"{host}: {load}"
         assert not load.errors, f"{host}: {load}"
