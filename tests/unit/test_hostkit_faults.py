@@ -152,7 +152,7 @@ def test_a_full_disk_that_kept_the_files_as_they_were_has_nothing_to_put_back(sm
     fill(tree.path, 0)
     before = tree.state()
     done = tree.install(change(tree))
-    assert "nothing was changed" in done.stderr
+    assert "etc/conf.d/plain (No space left on device); nothing was changed" in done.stderr
     done = tree.back()
     assert done.returncode == 0, done.stderr
     assert tree.state() == before
