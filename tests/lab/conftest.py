@@ -32,11 +32,10 @@ CORE = {"test_bad_input", "test_base", "test_deadman", "test_lab", "test_main_jo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what only `--all` runs. `--dist loadfile` keeps each file on one worker: its module's hosts are made once."""
+    """Marks what only `--all` runs; `--dist loadfile` keeps a file on one worker, so that its hosts are made once."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            if item.path.stem not in CORE:
-                item.add_marker(pytest.mark.extended)
+        if Path(__file__).parent in item.path.parents and item.path.stem not in CORE:
+            item.add_marker(pytest.mark.extended)
 
 
 def _name() -> str:
