@@ -36,8 +36,7 @@ def apply() -> None:
 def _server(env: Environment, host: Host, own: Section) -> None:
     major = own.major
     installed(FileSet([files.createcluster()]), name="Leave the making of the cluster to Mainstay")
-    brought = [own.unit, "postgresql.service"]
-    packages.present(needs(env, host), units=brought, name=f"Install PostgreSQL {major}")
+    packages.present(needs(env, host), units=[own.unit, META], name=f"Install PostgreSQL {major}")
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(
