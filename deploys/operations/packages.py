@@ -23,8 +23,11 @@ APT = (
 # anew then. An installation is never cut short.
 UPDATE = f"{{ timeout -k 5 120 {APT} update || timeout -k 5 240 {APT} update; }}"
 
-# Lists younger than an hour do; a host fresh from its image has none.
-FRESH = "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -60 | grep -q ."
+# Lists that were asked for less than an hour ago do; a host fresh from its image has none. The stamp is Mainstay's own:
+# apt dates its lists by what the mirror says of them.
+STAMP = "/var/cache/apt/mainstay-lists"
+FRESH = f"find {STAMP} -mmin -60 2>/dev/null | grep -q . && ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1"
+CURRENT = f"{{ {FRESH}; }} || {{ {UPDATE} && touch {STAMP}; }}"
 
 
 @operation()
@@ -42,7 +45,7 @@ def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None,
     run = context.run_id()
     for unit in units if run else ():
         yield shlex.join([f"{KIT}/journal", "unit", str(run), unit])
-    yield f"{FRESH} || {UPDATE}"
+    yield CURRENT
     yield f"{APT} install {_install(missing)}"
 
 
@@ -53,7 +56,7 @@ def fetched(names: list[str]) -> Generator[str, None, None]:
     if not missing:
         host.noop(f"packages are installed: {', '.join(names)}")
         return
-    yield f"{FRESH} || {UPDATE}"
+    yield CURRENT
     yield f"{APT} install --download-only {_install(missing)}"
 
 

@@ -7,11 +7,15 @@ A closed port drops what comes, so nobody answers and there is something to wait
 from __future__ import annotations
 
 import inspect
+import json
 import select
 import shlex
 import socket
 import time
 from dataclasses import dataclass
+from typing import Any
+
+from mainstay.inventory import Host
 
 MOST_S = 2.0
 LEAST_S = 0.3
@@ -73,3 +77,9 @@ def command(questions: list[Question]) -> str:
     imports = "from __future__ import annotations\nimport json, select, socket, time\n"
     script = f"{imports}{inspect.getsource(answering)}print(json.dumps([{calls}]))"
     return f"python3 -I -c {shlex.quote(script)}"
+
+
+def answers(on_host: Any, server: Host, port: int) -> bool:
+    """Whether `server` answers at `port` when testinfra's `on_host` asks; its sshd is the measure of how long."""
+    question = Question(server.address, [server.ssh_port], [port])
+    return port in json.loads(on_host.check_output(command([question])))[0]

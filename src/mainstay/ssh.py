@@ -11,6 +11,7 @@ from typing import Any
 from mainstay.errors import HostError
 from mainstay.inventory import Environment, Host, groups
 from mainstay.inventory.operator import operator
+from mainstay.lab.sshfiles import KEX
 
 
 def config_block(environment: Environment, host: Host) -> str:
@@ -30,6 +31,7 @@ def config_block(environment: Environment, host: Host) -> str:
     ]
     if environment.lab:
         lines.append(f"  IdentityFile {environment.lab.key_path}")
+        lines.append(f"  {KEX}")
         lines.append("  IdentitiesOnly yes")
     return "\n".join(lines) + "\n"
 
@@ -57,6 +59,7 @@ def command_line(environment: Environment, host: Host) -> list[str]:
     argv += ["-o", f"UserKnownHostsFile={groups.known_hosts(environment)}"]
     if environment.lab:
         argv += ["-o", "IdentitiesOnly=yes", "-i", str(environment.lab.key_path)]
+        argv += ["-o", KEX]
     return [*argv, "-l", operator(environment), host.address]
 
 

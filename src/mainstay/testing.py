@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ from mainstay.secrets import mask
 
 _ENVIRONMENT = pytest.StashKey[Environment]()
 _FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
+
+
+@cache
+def load(name: str, lab: str | None) -> Environment:
+    """The environment `SYSTEM/ENV`; read once, for all runs that a process is forked into.
+
+    Raises:
+        MainstayError: it is not there, or not right.
+    """
+    system, _, env = name.partition("/")
+    return inventory.load(system, env, lab=lab)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,8 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not name:
         return
     try:
-        system, _, env = name.partition("/")
-        environment = inventory.load(system, env, lab=inventory.lab_from_environment())
+        environment = load(name, inventory.lab_from_environment())
     except MainstayError as error:
         raise pytest.UsageError(str(error)) from error
     folder = tempfile.TemporaryDirectory(prefix="mainstay-verify-")

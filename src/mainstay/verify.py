@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +14,13 @@ from mainstay.components import chosen as components_of
 from mainstay.errors import HostError, UsageError
 from mainstay.inventory import Environment
 from mainstay.inventory.loading import PINS
+from mainstay.verify_server import Request, Server
 
 T = TypeVar("T")
 PROCESSES = 4
 # pytest's exit code where none of the chosen checks applies to the hosts of one share.
 NO_TESTS = 5
+_SERVER = Server()
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,9 @@ def suites(components: list[str] | None = None) -> list[Path]:
 def verify(environment: Environment, names: list[str], components: list[str] | None = None) -> VerifyOutcome:
     """Runs the checks that apply to the roles of `names` and returns every result, in the order of `names`.
 
-    Processes of their own run pytest: it and pyinfra's patched standard library do not share one well. There are up to
-    four, each with its share of the hosts, and of the suites where hosts are few: most checks wait for a host.
+    Processes of their own run pytest (`mainstay.verify_server`): it and pyinfra's patched standard library do not share
+    one well. There are up to four, each with its share of the hosts, and of the suites where hosts are few: most checks
+    wait for a host.
 
     Raises:
         HostError: pytest itself could not run; the message holds its last line.
@@ -85,9 +85,20 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
     if not paths:
         return VerifyOutcome()
     shares = [(hosts, part) for hosts in _parts(names, PROCESSES) for part in _parts(paths, PROCESSES // len(names))]
-    with ThreadPoolExecutor(max_workers=PROCESSES) as pool:
-        found = [check for share in pool.map(lambda one: _run(environment, *one), shares) for check in share]
+    with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
+        runs = [_Run(environment, hosts, part, Path(folder) / str(i)) for i, (hosts, part) in enumerate(shares)]
+        try:
+            shown = [(run.arguments, str(run.output)) for run in runs]
+            codes = _SERVER.run(Request(environment.name, shown, _variables(environment), str(Path.cwd())))
+        except OSError as error:
+            raise HostError(", ".join(names), f"verification could not run: {error}") from error
+        found = [check for run, code in zip(runs, codes, strict=True) for check in run.checks(code)]
     return VerifyOutcome(sorted(found, key=lambda check: names.index(check.host) if check.host in names else -1))
+
+
+def warm() -> None:
+    """Has the server of verifications get ready, while there is other work to wait for."""
+    _SERVER.start()
 
 
 def _parts(things: list[T], most: int) -> list[list[T]]:
@@ -96,23 +107,35 @@ def _parts(things: list[T], most: int) -> list[list[T]]:
     return [things[start::count] for start in range(count)]
 
 
-def _run(environment: Environment, names: list[str], paths: list[Path]) -> list[Check]:
-    with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
-        report = Path(folder) / "report.jsonl"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-        command += ["-p", "testinfra.plugin", "-p", "mainstay.testing"]
-        command += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
-        command += ["--inventory", environment.name, "--hosts", ",".join(names), "--mainstay-report", str(report)]
-        command += [str(path) for path in paths]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=_variables(environment), stdin=subprocess.DEVNULL, check=False
+class _Run:
+    """One pytest: its share of the hosts and suites, and where its output and its report go."""
+
+    def __init__(self, environment: Environment, names: list[str], paths: list[Path], stem: Path) -> None:
+        self.names = names
+        self.output, self.report = stem.with_suffix(".txt"), stem.with_suffix(".jsonl")
+        self.arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+        self.arguments += ["-p", "testinfra.plugin", "-p", "mainstay.testing"]
+        self.arguments += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
+        self.arguments += ["--inventory", environment.name, "--hosts", ",".join(names)]
+        self.arguments += ["--mainstay-report", str(self.report), *map(str, paths)]
+
+    def checks(self, code: int) -> list[Check]:
+        """What it reported, where it ended with pytest's exit code `code`.
+
+        Raises:
+            HostError: pytest itself could not run; the message holds its last line.
+        """
+        checks = (
+            [Check(**json.loads(line)) for line in self.report.read_text().splitlines()]
+            if (self.report.exists())
+            else []
         )
-        checks = _read(report)
-    nothing_applies = done.returncode == NO_TESTS
-    if (done.returncode not in (0, 1) or not checks) and not nothing_applies:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        raise HostError(", ".join(names), f"verification could not run: {lines[-1] if lines else 'no output'}")
-    return checks
+        nothing_applies = code == NO_TESTS
+        if (code not in (0, 1) or not checks) and not nothing_applies:
+            lines = self.output.read_text(errors="replace").strip().splitlines() if self.output.exists() else []
+            said = lines[-1] if lines else "no output"
+            raise HostError(", ".join(self.names), f"verification could not run: {said}")
+        return checks
 
 
 def _variables(environment: Environment) -> dict[str, str]:
@@ -131,9 +154,3 @@ def _of(environment: Environment, names: list[str], paths: list[Path]) -> list[P
     have = {stem for name in names for stem in components_of(environment, environment.hosts[name])}
     known = {path.name for folder in project.layers("deploys/components") for path in folder.iterdir()}
     return [path for path in paths if (stem := path.stem.removeprefix("test_")) in have or stem not in known]
-
-
-def _read(report: Path) -> list[Check]:
-    if not report.exists():
-        return []
-    return [Check(**json.loads(line)) for line in report.read_text().splitlines()]

@@ -39,6 +39,9 @@ def test_every_host_is_verified_again_by_hand(origin, staging, record_property):
 def test_the_newest_run_says_what_is_there(origin, staging):
     """Who, when, what and how it ended; the version that runs, and a second rollout finds nothing to do."""
     app, base = next(name for name in staging if "-app-" in name), "/opt/everydayai/backend"
+    again = origin.mainstay("rollout", SYSTEM, "--env", "staging", "--json")
+    assert again.code == 0, again.text
+    assert [batch["changes"] for batch in again.json["environments"][0]["batches"]] == [0], again.text
     (newest, *_) = origin.mainstay("history", f"{SYSTEM}/staging", "--json").json["runs"]
     assert (newest["verb"], newest["result"], newest["who"]) == ("rollout", "verified", "alex")
     assert newest["passed"] > 100 and newest["failed"] == 0

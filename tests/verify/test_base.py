@@ -211,6 +211,8 @@ def _local(address: str) -> bool:
 
 @pytest.mark.covers("EV-14")
 def test_clock_is_right(host: Any, base: Section) -> None:
+    """After a boot or an installation, chronyd knows the time within seconds; it is waited for."""
+    host.run("systemctl is-active --quiet chrony && chronyc waitsync 15 0 0 1")
     found = parse_tracking(host.run("chronyc -c tracking").stdout.splitlines())
     assert found is not None, "chronyd does not answer"
     assert found.synchronised, f"leap status is {found.leap_status!r}, not 'Normal'"

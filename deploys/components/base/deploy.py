@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploys.components.base import files as base
 from deploys.components.base.model import section
-from deploys.operations import files, operators, packages, timezone, units
+from deploys.operations import files, operators, timezone, units
 from mainstay import context
 from mainstay.inventory import Environment, Host
 
@@ -18,9 +18,8 @@ def needs(environment: Environment, member: Host) -> list[str]:
 
 
 def apply() -> None:
-    """Declares packages, accounts, access, firewall, logs, clock and upgrades of pyinfra's current host."""
+    """Declares accounts, access, firewall, logs, clock and upgrades of pyinfra's current host."""
     environment, member = context.current()
-    packages.present(PACKAGES, name="Packages of every host")
     # The connection may be the bootstrap user's: operators have accounts, keys and sudo before sshd asks for the group.
     operators.present(list(environment.operators), base.GROUP, name="Accounts of operators")
     files.installed(base.access(environment, member), name="Keys, sudo and sshd")

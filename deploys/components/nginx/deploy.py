@@ -6,7 +6,7 @@ from pyinfra.operations import files as stock
 
 from deploys.components.nginx.files import ACME_ROOT, OWN_FOLDERS, certificate_folder, files, site_names
 from deploys.components.nginx.model import section
-from deploys.operations import certificates, packages, units
+from deploys.operations import certificates, units
 from deploys.operations.files import KIT, installed
 from mainstay import context
 from mainstay.files import FileSet
@@ -18,10 +18,14 @@ def needs(environment: Environment, member: Host) -> list[str]:
     return ["nginx", "openssl", "procps", "curl"]
 
 
+def starts(environment: Environment, member: Host) -> list[str]:
+    """The units that Debian starts with its packages."""
+    return ["nginx.service"]
+
+
 def apply() -> None:
-    """Package, certificate, then every file as one set that nginx itself accepts."""
+    """Certificate, then every file as one set that nginx itself accepts."""
     environment, member = context.current()
-    packages.present(needs(environment, member), units=["nginx.service"], name="nginx, openssl and curl")
     if "web" in member.roles:
         stock.directory(name="Folder for ACME challenges", path=ACME_ROOT, user="root", group="root", mode="755")
         if section(environment).tls.self_signed:

@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from deploys.components.postgres import files, grants
 from deploys.components.postgres.model import CLUSTER, Section, section
-from deploys.operations import packages, postgres, units
+from deploys.operations import postgres, units
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
@@ -20,6 +20,19 @@ def needs(environment: Environment, member: Host) -> list[str]:
     """The packages that it installs on the host."""
     own = section(environment)
     return [] if own.managed else [f"postgresql-{own.major}"]
+
+
+def starts(environment: Environment, member: Host) -> list[str]:
+    """The units that Debian starts with its packages."""
+    own = section(environment)
+    return [] if own.managed else [own.unit, META]
+
+
+@deploy("postgres")
+def before_packages() -> None:
+    """What Debian's package reads when it is installed."""
+    if not section(context.current()[0]).managed:
+        installed(FileSet([files.createcluster()]), name="Leave the making of the cluster to Mainstay")
 
 
 @deploy("postgres")
@@ -35,8 +48,6 @@ def apply() -> None:
 
 def _server(env: Environment, host: Host, own: Section) -> None:
     major = own.major
-    installed(FileSet([files.createcluster()]), name="Leave the making of the cluster to Mainstay")
-    packages.present(needs(env, host), units=[own.unit, META], name=f"Install PostgreSQL {major}")
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(

@@ -1,4 +1,4 @@
-"""Redis on its host: package, configuration and users as one step, then what is in effect."""
+"""Redis on its host: configuration and users as one step, then what is in effect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pyinfra.api import deploy
 
 from deploys.components.redis import files
 from deploys.components.redis.model import UNIT, section
-from deploys.operations import packages, redis, units
+from deploys.operations import redis, units
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
@@ -18,6 +18,11 @@ def needs(environment: Environment, member: Host) -> list[str]:
     return [] if section(environment).managed else ["redis-server"]
 
 
+def starts(environment: Environment, member: Host) -> list[str]:
+    """The units that Debian starts with its packages."""
+    return [] if section(environment).managed else [UNIT]
+
+
 @deploy("redis")
 def apply() -> None:
     """Nothing where somebody else runs the server: only the checks remain."""
@@ -25,7 +30,6 @@ def apply() -> None:
     own = section(env)
     if own.managed:
         return
-    packages.present(needs(env, host), units=[UNIT], name="Install Redis")
     restart = ["restart"] if own.allow_restart else []
     configuration = FileSet(
         files.files(env, host),

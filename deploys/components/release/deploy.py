@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 
 from deploys.components.release.files import base_of
-from deploys.operations import packages, releases
+from deploys.operations import releases
 from mainstay import context
 from mainstay.inventory import Environment, Host
 
@@ -28,8 +28,6 @@ def apply() -> None:
         pin = environment.releases.get(service.name)
         if pin is None or service not in mine:
             continue
-        if service.kind in PACKAGES:
-            packages.present(PACKAGES[service.kind], name=f"What {service.name} runs on")
         releases.installed(
             base=base_of(environment, service),
             pinned=releases.Pinned(

@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.operations import server
 
 from deploys.components.service.files import deployment, running_on
-from deploys.operations import packages, slots
+from deploys.operations import slots
 from mainstay import context
 from mainstay.inventory import Environment, Host
 
@@ -25,7 +25,6 @@ def apply() -> None:
         if service not in mine:
             continue
         wanted = deployment(environment, member, service)
-        packages.present(needs(environment, member), name=f"What starts and proves {service.name}")
         server.user(  # noqa: S604  the user's login shell, nothing runs in one
             name=f"User {wanted.user}",
             user=wanted.user,

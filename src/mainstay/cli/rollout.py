@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mainstay import inventory, project
+from mainstay import inventory, project, verify
 from mainstay.cli import output, reporting, target
 from mainstay.engine import rollout
 from mainstay.engine.report import RunResult
@@ -53,6 +53,7 @@ def command(
                     emergency=emergency,
                     reason=reason,
                 )
+                verify.warm()
                 staging = environments[0] if environments[0].env == "staging" else _load(system, "staging")
                 result = rollout.Rollout(request, reporter, stop).run(environments, staging)
         finally:

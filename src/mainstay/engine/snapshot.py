@@ -84,8 +84,8 @@ class HostState:
 
 
 def read(fleet: Fleet, names: Iterable[str]) -> dict[str, HostState]:
-    """The state of each host, asked side by side."""
-    command = scripts.inline("snapshot", fleet.environment.system)
+    """The state of each host, asked side by side; a fleet that a run writes to does not ask for its own lease."""
+    command = scripts.inline("snapshot", fleet.environment.system, *(["writer"] if fleet.run_id else []))
     wanted = list(names)
     answers = scripts.ask(fleet, wanted, command, timeout=60)
     states = {}

@@ -69,7 +69,7 @@ def _bootstrap(recipe: Recipe, mirror: Mirror, folder: Path) -> None:
     if mirror.proxy:
         lines.append(f'Acquire::http::Proxy "{mirror.proxy}";')
     argv = ["mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=minbase"]
-    argv += ["--dpkgopt=force-unsafe-io", *[f"--aptopt={line}" for line in lines]]
+    argv += [f"--skip={recipe.skip}", "--dpkgopt=force-unsafe-io", *[f"--aptopt={line}" for line in lines]]
     argv += [f"--include={','.join(recipe.packages)}", f"--customize-hook={recipe.finish}", recipe.suite]
     env = {"SOURCES": recipe.final_sources, "APT": recipe.apt}
     run([*argv, folder, "-"], stdin=recipe.sources, env=env)

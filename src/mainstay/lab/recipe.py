@@ -65,6 +65,8 @@ class Recipe:
     apt: str
     packages: tuple[str, ...]
     finish: str = _FINISH
+    # Package lists stay, as a part of the packages that this machine keeps; a host asks whether they still hold.
+    skip: str = "cleanup/apt/lists"
 
     @property
     def suite(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from mainstay.lab.identity import IMAGE_USER
 from mainstay.lab.paths import LabPaths
 
+# On loopback there is nobody to keep a secret from, and OpenSSH's default exchange is most of the time of a connection.
+KEX = "KexAlgorithms ^curve25519-sha256"
 _ENTRY = """Host {names}
   HostName {address}
   HostKeyAlias {address}
@@ -22,13 +24,14 @@ _COMMON = """Host *
   ConnectTimeout 5
   ControlPath none
   LogLevel ERROR
+  {kex}
 """
 
 
 def ssh_config(paths: LabPaths, names: Mapping[str, str]) -> str:
     """The ssh_config of a lab; `names` are the names of each host, separated by spaces, by its address."""
     entries = [_ENTRY.format(names=known, address=address) for address, known in names.items()]
-    common = _COMMON.format(user=IMAGE_USER, key=paths.key, known_hosts=paths.known_hosts)
+    common = _COMMON.format(kex=KEX, user=IMAGE_USER, key=paths.key, known_hosts=paths.known_hosts)
     return "\n".join([*entries, common])
 
 

@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,6 +88,7 @@ class Document:
         return f"{self.head}secrets:\n{entries}" if entries else f"{self.head}secrets: {{}}\n"
 
 
+@lru_cache(maxsize=4)  # one command reads the same files again and again; what is parsed is as encrypted as the file
 def parse(path: Path, text: str) -> Document:
     """Reads the file's text.
 
