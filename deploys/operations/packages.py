@@ -34,7 +34,8 @@ CURRENT = f"{{ {FRESH}; }} || {{ {UPDATE} && touch {STAMP}; }}"
 def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None, None]:
     """Installs what is missing of `names`; package lists are fetched only then, so a second run asks apt nothing.
 
-    Debian starts what it installs: `units` are journalled before that, so that a put-back does not leave them running.
+    Debian starts what it installs; `units` are held back, and are to be started once they are configured. They are
+    journalled before that, so that a put-back does not leave them running.
     """
     missing = host.get_fact(MissingPackages, packages=names)
     if not missing:
@@ -46,7 +47,7 @@ def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None,
     for unit in units if run else ():
         yield shlex.join([f"{KIT}/journal", "unit", str(run), unit])
     yield CURRENT
-    yield f"{APT} install {_install(missing)}"
+    yield f"{shlex.join([f'{KIT}/hold-units', *units, '--'])} {APT} install {_install(missing)}"
 
 
 @operation()

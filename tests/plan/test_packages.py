@@ -31,6 +31,7 @@ def test_units_are_journalled_before_their_package_is_there(env: Environment) ->
     *journalled, update, install = planned(env, ["b c"])
     assert update == packages.CURRENT
     assert journalled == [f"{packages.KIT}/journal unit r1 {unit}" for unit in ("a.service", "b@1.service")]
+    assert install.startswith(f"{packages.KIT}/hold-units a.service b@1.service -- env ")
     assert install.endswith("install --no-install-recommends 'b c'")
 
 
