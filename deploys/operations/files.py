@@ -10,6 +10,7 @@ from typing import Any
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, StringCommand, operation
+from pyinfra.facts.files import Directory
 
 from deploys.operations import deadman
 from facts.files import FileStates, FileText, InEffect
@@ -48,6 +49,19 @@ def installed(wanted: FileSet) -> Generator[Any, None, None]:
     yield StringCommand(f"base64 -d | {KIT}/install-files {run}", _stdin=archive)
     if step.deadman is not None:
         yield FunctionCommand(deadman.confirm, (), {"token": step.token, "seconds": step.deadman})
+
+
+@operation()
+def folder(path: str) -> Generator[str, None, None]:
+    """A folder of root's that everybody may read (0755); what is in it is not Mainstay's."""
+    found = host.get_fact(Directory, path=path)
+    if found and (found["user"], found["group"], found["mode"]) == ("root", "root", 755):
+        host.noop(f"{path} stands")
+        return
+    note(path, "owner or mode differs" if found else "new")
+    if run := context.run_id():
+        yield shlex.join([f"{KIT}/journal", "save", run, path])
+    yield shlex.join(["install", "-d", "-m", "0755", "-o", "root", "-g", "root", path])
 
 
 def _stands(managed: ManagedFile, state: Any, digest: str) -> bool:

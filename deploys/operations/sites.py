@@ -33,7 +33,7 @@ def published(
         return
     change = f"{live.version or 'nothing'} -> {version}" if live.version != version else f"{version}, other settings"
     note(f"{base}/current", change)
-    if live.version != version:
+    if live.version not in ("", version):
         # A put-back takes the index back; browsers that have the new one go on asking for its assets.
         irreversible(f"assets of {version} are served for {keep_assets_days} days")
     words = [context.run_id() or "-", base, version, str(keep_assets_days), digest]

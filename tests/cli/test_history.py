@@ -66,3 +66,15 @@ def test_a_person_reads_the_same_in_a_table(remembered: Path) -> None:
     assert header.split() == ["when", "who", "environment", "what", "result", "releases", "changes", "run"]
     for words in ("2026-11-15 02:00", "alex", "production", "verified", "backend 1.5.0", "frontend 2.5.0"):
         assert words in line, line
+
+
+def test_limit_leaves_the_runs_of_these_hosts(remembered: Path) -> None:
+    def runs(limit: str) -> list[str]:
+        done = mainstay("history", f"{SYSTEM}/staging", "--offline", "--json", "--limit", limit, project=remembered)
+        assert done.returncode == 0, done.stderr
+        return [run["run"] for run in json.loads(done.stdout)["runs"]]
+
+    assert runs("app") == [f"staging-{number}" for number in (5, 4, 3, 2, 1, 0)]
+    assert runs("db") == []
+    refused = mainstay("history", f"{SYSTEM}/staging", "--offline", "--limit", "nobody", project=remembered)
+    assert refused.returncode == 2 and "--limit: found 'nobody'" in refused.stderr

@@ -11,7 +11,6 @@ import pytest
 
 from mainstay.inventory.stores import secrets_file
 from mainstay.secrets import SecretStore
-from tests.lab.bare import first_installation_put_back
 from tests.lab.bench import Bench
 
 DB, APP, WEB = "eai-stg-db-1", "eai-stg-app-1", "eai-stg-web-1"
@@ -26,10 +25,6 @@ def psql(bench: Bench, sql: str, database: str = "postgres") -> str:
 
 def reload(bench: Bench) -> None:
     bench.sh(DB, f"systemctl reload {UNIT} && sleep 1")
-
-
-def test_a_first_installation_that_fails_late_is_put_back(bench: Bench) -> None:
-    first_installation_put_back(bench, DB)
 
 
 @pytest.fixture(scope="module")

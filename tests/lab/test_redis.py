@@ -10,7 +10,6 @@ import pytest
 
 from mainstay.inventory.stores import secrets_file
 from mainstay.secrets import SecretStore
-from tests.lab.bare import first_installation_put_back
 from tests.lab.bench import ROOT, Bench
 
 CACHE, APP, WEB = "eai-stg-cache-1", "eai-stg-app-1", "eai-stg-web-1"
@@ -36,11 +35,6 @@ def admin(bench: Bench, *words: str) -> str:
 
 def started(bench: Bench) -> str:
     return bench.sh(CACHE, f"systemctl show -p ExecMainStartTimestampMonotonic --value {UNIT}").strip()
-
-
-def test_a_first_installation_that_fails_late_is_put_back(bench: Bench) -> None:
-    """All is installed and passes every check but one of the operator's own; then nothing of it is left."""
-    first_installation_put_back(bench, CACHE)
 
 
 @pytest.fixture(scope="module")

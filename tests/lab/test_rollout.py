@@ -200,6 +200,7 @@ def test_a_change_from_outside_shows(system: Tiny) -> None:
         (["rollout", "tiny", "--limit", "app"], 2, "--limit: found without --env"),
         (["rollout", "tiny", "--env", "test"], 2, "--env: found 'test', expected staging or production"),
         (["rollback", "tiny/production"], 2, "--reason: found none"),
+        (["rollback", "tiny/production", "--lift", "--limit", "web"], 2, "--limit: found with --lift"),
         (["rollback", "tiny/production", "--reason", "x"], 3, "no verified release to return to"),
     ],
 )

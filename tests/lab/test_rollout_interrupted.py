@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -15,8 +16,8 @@ from tests.lab import tiny
 from tests.lab.tiny import Tiny
 
 pytestmark = pytest.mark.lab
-# The moments stand in the tests' names, so a failure says what to repeat.
-SEED = random.SystemRandom().randrange(2**32)
+# The moments stand in the tests' names, so a failure says what to repeat; every worker of a run must find the same.
+SEED = os.environ.get("PYTEST_XDIST_TESTRUNUID") or random.SystemRandom().randrange(2**32)
 MOMENTS = 2
 
 

@@ -38,6 +38,10 @@ def test_another_version_goes_live(tmp_path: Path) -> None:
     assert result.said == f"{BASE}/current: 1.0.0 -> 1.1.0\nirreversible: assets of 1.1.0 are served for 7 days"
 
 
+def test_a_first_site_leaves_nothing_for_browsers(tmp_path: Path) -> None:
+    assert planned(tmp_path, Published()).said == f"{BASE}/current: nothing -> 1.1.0"
+
+
 def test_other_settings_fill_the_index_anew(tmp_path: Path) -> None:
     result = planned(tmp_path, Published("1.1.0", "of other settings"))
     assert result.said == f"{BASE}/current: 1.1.0, other settings"

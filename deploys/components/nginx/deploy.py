@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pyinfra.operations import files as stock
-
 from deploys.components.nginx.files import ACME_ROOT, OWN_FOLDERS, certificate_folder, files, site_names
 from deploys.components.nginx.model import section
 from deploys.operations import certificates, units
-from deploys.operations.files import KIT, installed
+from deploys.operations.files import KIT, folder, installed
 from mainstay import context
 from mainstay.files import FileSet
 from mainstay.inventory import Environment, Host
@@ -27,7 +25,7 @@ def apply() -> None:
     """Certificate, then every file as one set that nginx itself accepts."""
     environment, member = context.current()
     if "web" in member.roles:
-        stock.directory(name="Folder for ACME challenges", path=ACME_ROOT, user="root", group="root", mode="755")
+        folder(ACME_ROOT, name="Folder for ACME challenges")
         if section(environment).tls.self_signed:
             certificates.self_signed(
                 folder=certificate_folder(environment), names=site_names(environment), name="Certificate of the sites"

@@ -16,6 +16,7 @@ from mainstay.inventory import Environment
 def command(
     system: Annotated[str, typer.Argument(metavar="SYSTEM[/ENV]", help="A system, or one of its environments.")],
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many runs.")] = 10,
+    limit: Annotated[str | None, typer.Option(help=target.LIMIT_HELP)] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Only what this laptop remembers.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/history.schema.json).")] = False,
 ) -> int:
@@ -24,15 +25,18 @@ def command(
     The hosts' own ledgers are the truth; this laptop's index answers for those that cannot be reached.
     """
     environments = target.environments_of(system)
+    names = {e.env: target.members(e, limit) for e in environments}
     told: list[str] = []
     damaged = False
     for environment in [] if offline else environments:
         with progress.working(f"asking the hosts of {environment.name}"):
-            sentences, bad = _refresh(environment)
+            sentences, bad = _refresh(environment, names[environment.env])
         told += sentences
         damaged = damaged or bad
     world = index.world(environments[0])
-    rows = [row for e in environments for row in index.rows(world, e.system, e.env)]
+    rows = [
+        row for e in environments for row in index.rows(world, e.system, e.env) if not limit or row.host in names[e.env]
+    ]
     found = records(rows)[:count]
     if json:
         output.data({"runs": [record.as_json() for record in found], "notes": told})
@@ -41,10 +45,10 @@ def command(
     return 1 if damaged else 0
 
 
-def _refresh(environment: Environment) -> tuple[list[str], bool]:
-    """Reads the hosts' ledgers into the index; sentences about hosts and rows, and whether a row is damaged."""
-    with Fleet(environment, list(environment.hosts)) as fleet:
-        states = snapshot.read(fleet, environment.hosts)
+def _refresh(environment: Environment, names: list[str]) -> tuple[list[str], bool]:
+    """Reads these hosts' ledgers into the index; sentences about hosts and rows, and whether a row is damaged."""
+    with Fleet(environment, names) as fleet:
+        states = snapshot.read(fleet, names)
     lost = index.refresh(environment, states)
     broken = [f"{name}: {state.ledger.damage}" for name, state in states.items() if state.ledger.damage]
     away = [f"{name} does not answer: what this laptop remembers" for name, s in states.items() if not s.reachable]

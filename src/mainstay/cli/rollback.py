@@ -23,6 +23,7 @@ def command(
     to: Annotated[str | None, typer.Option(help="This version instead of the last one that was verified.")] = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger and in the hold.")] = "",
     lift: Annotated[bool, typer.Option("--lift", help="Lift the hold, so that the version may run again.")] = False,
+    limit: Annotated[str | None, typer.Option(help=target.LIMIT_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/rollout.schema.json).")] = False,
 ) -> int:
     """Return services to the release before, batch by batch, and hold the version that was left.
@@ -37,13 +38,16 @@ def command(
         raise UsageError("--to: found with --lift, expected alone")
     if to and service is None:
         raise UsageError("--to: found without --service, expected the service that has this version")
-    target.announce("rollback", loaded, list(loaded.hosts))
+    if lift and limit:
+        raise UsageError("--limit: found with --lift, expected alone: a hold is the whole environment's")
+    names = target.members(loaded, limit)
+    target.announce("rollback", loaded, names)
     reporter = reporting.ConsoleReporter()
     with Stop() as stop:
         try:
             if lift:
                 return _lift(loaded, service, reporter, stop, json)
-            request = rollback.Request(command_line(), reason, service, to)
+            request = rollback.Request(command_line(), reason, service, to, tuple(names))
             result = rollback.rollback(loaded, request, reporter, stop)
         finally:
             reporter.close()

@@ -27,12 +27,16 @@ RELEASES_ONLY = "release.py"
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator asked for; every service with a release before where `service` is None."""
+    """What the operator asked for; every service with a release before where `service` is None.
+
+    `names`: the hosts that it is about; the hold is on all hosts of the service, as the version is.
+    """
 
     command: str
     reason: str
     service: str | None = None
     to: str | None = None
+    names: tuple[str, ...] = ()
 
 
 def returned(environment: Environment, steps: Iterable[Step]) -> Environment:
@@ -56,17 +60,18 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
     """
     started = time.monotonic()
     services = _services(environment, request.service)
-    roles = {environment.services[name].role for name in services}
-    names = [host.name for host in environment.hosts.values() if roles & set(host.roles)]
+    names = _hosts(environment, request, services)
     result = RunResult(environment.system, "rollback")
     with Fleet(environment, list(environment.hosts)) as fleet:
         meta = meta_of(environment, "rollback", "", request.command, reason=request.reason)
         with Writer(fleet, meta, reporter, stop) as writer:
             states = read(fleet, names)
             found = _preflight(environment, states)
-            steps = _again(found, states) if found else _steps(environment, request, services, states)
+            mine = {name: state for name, state in states.items() if name in names}
+            steps = _again(found, states) if found else _steps(environment, request, services, mine)
             if found:
                 take_over(writer, found)
+                names = [name for name in environment.hosts if name in {*names, *found.hosts}]
             target = returned(environment, steps)
             # The hosts' data, the verification and the ledger's rows all come from the pins.
             writer.environment = fleet.environment = target
@@ -104,6 +109,15 @@ def lift(environment: Environment, service: str | None, command: str, reporter: 
                 holds.lift(fleet, having, hold.service)
                 writer.record(having, ledger.LIFTED, f"{hold.service} {hold.version} may run again")
     return lifted
+
+
+def _hosts(environment: Environment, request: Request, services: list[str]) -> list[str]:
+    roles = {environment.services[name].role for name in services}
+    names = [host.name for host in environment.hosts.values() if roles & set(host.roles)]
+    chosen = [name for name in names if not request.names or name in request.names]
+    if names and not chosen:
+        raise UsageError(f"--limit: found no host of {', '.join(services)}, expected one of {', '.join(names)}")
+    return chosen
 
 
 def _services(environment: Environment, service: str | None) -> list[str]:
