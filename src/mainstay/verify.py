@@ -7,7 +7,6 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from mainstay import project
 from mainstay.components import chosen as components_of
@@ -16,7 +15,6 @@ from mainstay.inventory import Environment
 from mainstay.inventory.loading import PINS
 from mainstay.verify_server import Request, Server
 
-T = TypeVar("T")
 PROCESSES = 4
 # pytest's exit code where none of the chosen checks applies to the hosts of one share.
 NO_TESTS = 5
@@ -84,7 +82,7 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
     paths = _of(environment, names, suites(components))
     if not paths:
         return VerifyOutcome()
-    shares = [(hosts, part) for hosts in _parts(names, PROCESSES) for part in _parts(paths, PROCESSES // len(names))]
+    shares = [(hosts, part) for hosts in _parts(names, PROCESSES) for part in _bins(paths, PROCESSES // len(names))]
     with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
         runs = [_Run(environment, hosts, part, Path(folder) / str(i)) for i, (hosts, part) in enumerate(shares)]
         try:
@@ -101,10 +99,21 @@ def warm() -> None:
     _SERVER.start()
 
 
-def _parts(things: list[T], most: int) -> list[list[T]]:
-    """The things in up to `most` parts of about one size, at least one."""
-    count = max(1, min(most, len(things)))
-    return [things[start::count] for start in range(count)]
+def _parts(names: list[str], most: int) -> list[list[str]]:
+    """The names in up to `most` parts of about one size, at least one."""
+    count = max(1, min(most, len(names)))
+    return [names[start::count] for start in range(count)]
+
+
+def _bins(paths: list[Path], most: int) -> list[list[Path]]:
+    """The suites in up to `most` parts of about one size: the largest first, each to the lightest part."""
+    parts: list[list[Path]] = [[] for _ in range(max(1, min(most, len(paths))))]
+    weights = [0] * len(parts)
+    for path in sorted(paths, key=lambda path: -path.stat().st_size):
+        lightest = weights.index(min(weights))
+        parts[lightest].append(path)
+        weights[lightest] += path.stat().st_size
+    return parts
 
 
 class _Run:

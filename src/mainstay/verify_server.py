@@ -76,7 +76,7 @@ class Server:
             raise OSError(f"the process that verifies ended with {process.wait()}")
         codes: list[int] | None = json.loads(answer)
         if codes is None:
-            raise OSError("the process that verifies could not start its runs")
+            raise OSError("the process that verifies could not start its runs, or was killed")
         return codes
 
 
