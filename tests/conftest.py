@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import json
 import os
 import re
 import sys
@@ -30,10 +32,14 @@ _CLAIMS = pytest.StashKey[list[Claim]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--coverage-page", metavar="FILE", help="write the page of covered catalogue rows to FILE")
+    # What ran in a session of its own counts on the page of the next one.
+    parser.addoption("--claims-out", metavar="FILE", help="write what this session's tests claim to FILE")
+    parser.addoption("--claims-in", metavar="FILE", help="count what an earlier session wrote to FILE, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_CLAIMS] = []
+    earlier = config.getoption("--claims-in")
+    config.stash[_CLAIMS] = [Claim(*claim) for claim in json.loads(Path(earlier).read_text())] if earlier else []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -70,7 +76,8 @@ class Collector:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if session.config.getoption("--coverage-page") and not os.environ.get("PYTEST_XDIST_WORKER"):
+    wanted = session.config.getoption("--coverage-page") or session.config.getoption("--claims-out")
+    if wanted and not os.environ.get("PYTEST_XDIST_WORKER"):
         session.config.pluginmanager.register(Collector(session.config), "mainstay-coverage")
 
 
@@ -79,6 +86,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if path and not os.environ.get("PYTEST_XDIST_WORKER"):
         day = datetime.datetime.now(datetime.UTC).date()
         Path(path).write_text(page(session.config.stash[_CLAIMS], day, marked()))
+    out = session.config.getoption("--claims-out")
+    if out and not os.environ.get("PYTEST_XDIST_WORKER"):
+        Path(out).write_text(json.dumps([dataclasses.astuple(claim) for claim in session.config.stash[_CLAIMS]]))
 
 
 @pytest.fixture

@@ -73,7 +73,12 @@ def test_edit_leaves_nothing_when_it_is_ended(
     body = "open(f'{os.path.dirname(sys.argv[0])}/seen', 'w').write(path)\ntime.sleep(30)"
     command = [sys.executable, "-m", "mainstay", "secrets", "edit", TARGET]
     process = subprocess.Popen(
-        command, cwd=project, env={**environ, "EDITOR": editor(tmp_path, body), "VISUAL": ""}, start_new_session=True
+        command,
+        cwd=project,
+        env={**environ, "EDITOR": editor(tmp_path, body), "VISUAL": ""},
+        start_new_session=True,
+        # A shell that starts the tests in its background has them ignore Ctrl-C, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no thread here
     )
     seen = tmp_path / "seen"
     deadline = time.monotonic() + 20
