@@ -2,7 +2,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 PROJECT=$PWD
-# Python keeps what it compiles: Mainstay starts it often, and compiling anew is half of each start.
+# Python keeps what it compiles: Mainstay starts it often. bin/clean takes it away.
 export PYTHONDONTWRITEBYTECODE=
 # What the lab needs of Debian: nothing here starts a service on this machine.
 LAB_PACKAGES="systemd-container mmdebstrap nftables iproute2 openssh-client ca-certificates"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mainstay import verify
 from mainstay.cli import output, reporting, target
 from mainstay.cli.rollout import command_line
 from mainstay.engine import rollback
@@ -47,6 +48,7 @@ def command(
         try:
             if lift:
                 return _lift(loaded, service, reporter, stop, json)
+            verify.warm()
             request = rollback.Request(command_line(), reason, service, to, tuple(names))
             result = rollback.rollback(loaded, request, reporter, stop)
         finally:
