@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Collector:
-    """Collects the claims of every finished test, in the one process that sees all reports."""
+    """Collects the claims of every finished test, in the one process that sees all reports, and writes them down."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -73,22 +73,20 @@ class Collector:
         seen = [value for key, value in report.user_properties if key == "verified"]
         claims += [Claim(*claim) for claim in seen if isinstance(claim, list | tuple)]
 
+    def pytest_sessionfinish(self) -> None:
+        claims = self.config.stash[_CLAIMS]
+        if path := self.config.getoption("--coverage-page"):
+            day = datetime.datetime.now(datetime.UTC).date()
+            Path(path).write_text(page(claims, day, marked()))
+        if out := self.config.getoption("--claims-out"):
+            Path(out).write_text(json.dumps([dataclasses.astuple(claim) for claim in claims]))
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     wanted = session.config.getoption("--coverage-page") or session.config.getoption("--claims-out")
     if wanted and not os.environ.get("PYTEST_XDIST_WORKER"):
         session.config.pluginmanager.register(Collector(session.config), "mainstay-coverage")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    path = session.config.getoption("--coverage-page")
-    if path and not os.environ.get("PYTEST_XDIST_WORKER"):
-        day = datetime.datetime.now(datetime.UTC).date()
-        Path(path).write_text(page(session.config.stash[_CLAIMS], day, marked()))
-    out = session.config.getoption("--claims-out")
-    if out and not os.environ.get("PYTEST_XDIST_WORKER"):
-        Path(out).write_text(json.dumps([dataclasses.astuple(claim) for claim in session.config.stash[_CLAIMS]]))
 
 
 @pytest.fixture

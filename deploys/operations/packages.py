@@ -37,9 +37,8 @@ def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None,
     Debian starts what it installs; `units` are held back, and are to be started once they are configured. They are
     journalled before that, so that a put-back does not leave them running.
     """
-    missing = host.get_fact(MissingPackages, packages=names)
+    missing = _missing(names)
     if not missing:
-        host.noop(f"packages are installed: {', '.join(names)}")
         return
     note("packages", "install " + " ".join(missing))
     irreversible("packages installed: " + " ".join(missing))
@@ -53,12 +52,19 @@ def present(names: list[str], units: Sequence[str] = ()) -> Generator[str, None,
 @operation()
 def fetched(names: list[str]) -> Generator[str, None, None]:
     """Downloads what is missing of `names` and installs nothing: a mirror that fails does so before any change."""
-    missing = host.get_fact(MissingPackages, packages=names)
+    missing = _missing(names)
     if not missing:
-        host.noop(f"packages are installed: {', '.join(names)}")
         return
     yield CURRENT
     yield f"{APT} install --download-only {_install(missing)}"
+
+
+def _missing(names: list[str]) -> list[str]:
+    """Which of `names` are not installed; where none is, the operation is no change."""
+    missing: list[str] = host.get_fact(MissingPackages, packages=names)
+    if not missing:
+        host.noop(f"packages are installed: {', '.join(names)}")
+    return missing
 
 
 def _install(names: list[str]) -> str:

@@ -79,7 +79,12 @@ def command(questions: list[Question]) -> str:
     return f"python3 -I -c {shlex.quote(script)}"
 
 
+def ask_from(on_host: Any, questions: list[Question]) -> list[set[int]]:
+    """The ports that answer testinfra's `on_host`, question by question."""
+    return [set(answer) for answer in json.loads(on_host.check_output(command(questions)))]
+
+
 def answers(on_host: Any, server: Host, port: int) -> bool:
     """Whether `server` answers at `port` when testinfra's `on_host` asks; its sshd is the measure of how long."""
-    question = Question(server.address, [server.ssh_port], [port])
-    return port in json.loads(on_host.check_output(command([question])))[0]
+    (found,) = ask_from(on_host, [Question(server.address, [server.ssh_port], [port])])
+    return port in found

@@ -134,17 +134,17 @@ class _Run:
         Raises:
             HostError: pytest itself could not run; the message holds its last line.
         """
-        checks = (
-            [Check(**json.loads(line)) for line in self.report.read_text().splitlines()]
-            if (self.report.exists())
-            else []
-        )
+        checks = [Check(**json.loads(line)) for line in _lines(self.report)]
         nothing_applies = code == NO_TESTS
         if (code not in (0, 1) or not checks) and not nothing_applies:
-            lines = self.output.read_text(errors="replace").strip().splitlines() if self.output.exists() else []
-            said = lines[-1] if lines else "no output"
+            said = (_lines(self.output) or ["no output"])[-1]
             raise HostError(", ".join(self.names), f"verification could not run: {said}")
         return checks
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a file that a run may not have come to write."""
+    return path.read_text(errors="replace").strip().splitlines() if path.exists() else []
 
 
 def _variables(environment: Environment) -> dict[str, str]:

@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mainstay import inventory, project
 
@@ -100,7 +99,8 @@ def _answer(request: Request) -> int:
     os.chdir(request.folder)
     with suppress(Exception):  # each run says what is wrong
         project.install()
-        testing: Any = sys.modules["mainstay.testing"]
+        from mainstay import testing
+
         testing.load(request.inventory, inventory.lab_from_environment())
     children = [_fork(partial(_run, arguments, Path(output))) for arguments, output in request.runs]
     print(json.dumps([_wait(child) for child in children]), flush=True)  # the protocol
@@ -113,7 +113,8 @@ def _run(arguments: list[str], output: Path) -> int:
     printed = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
-    pytest: Any = sys.modules["pytest"]
+    import pytest
+
     return int(pytest.main(arguments))
 
 

@@ -170,7 +170,7 @@ def _seen_from(environment: Environment, member: Host, own: str | None, peer: Ho
     if own and " via " not in route and _link_local("\n".join(addresses), peer.address):
         device = route.partition(" dev ")[2].split()[0]
         questions.append(ports.Question(f"{own}%{device}", sorted(public), sorted(asked.keys() - public)))
-    found, *over_ipv6 = (set(answer) for answer in json.loads(on_peer.check_output(ports.command(questions))))
+    found, *over_ipv6 = ports.ask_from(on_peer, questions)
     return Seen(f"{peer.name} ({', '.join(peer.roles)})", wanted, found, over_ipv6[0] if over_ipv6 else None)
 
 
