@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: what they all need, installed once and checked each time.
 set -eu
 cd "$(dirname "$0")/.."
+case ${1:-} in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "bin/${0##*/}"; exit 0 ;; esac
 PROJECT=$PWD
 # Python keeps what it compiles: Mainstay starts it often. bin/clean takes it away.
 export PYTHONDONTWRITEBYTECODE=

@@ -82,12 +82,17 @@ def _app(words: list[str]) -> Any:
     return typer.main.get_command(app)
 
 
-def _options(
-    lab: bool = typer.Option(False, "--lab", help="Act on the lab's hosts (same as MAINSTAY_LAB=1)."),
-    version: bool = typer.Option(False, "--version", help="Print the version and end.", is_eager=True),
-) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _options(
+    lab: bool = typer.Option(False, "--lab", help="Act on the lab's hosts (same as MAINSTAY_LAB=1)."),
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and end.", is_eager=True, callback=_version
+    ),
+) -> None:
     if lab:
         os.environ.setdefault("MAINSTAY_LAB", "1")
