@@ -64,7 +64,8 @@ def logs(env: Environment) -> FileSet:
 
 def clock(env: Environment) -> FileSet:
     """Where the time comes from (EV-14)."""
-    found = [ManagedFile("/etc/chrony/chrony.conf", render("base/chrony.conf.j2", pools=section(env).chrony.pools))]
+    text = render("base/chrony.conf.j2", pools=section(env).chrony.pools, near=bool(env.lab))
+    found = [ManagedFile("/etc/chrony/chrony.conf", text)]
     if env.lab:
         observe = "/etc/systemd/system/chrony.service.d/mainstay-lab.conf"
         found.append(ManagedFile(observe, render("base/chrony-observe.conf.j2")))
