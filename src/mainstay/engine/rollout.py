@@ -149,9 +149,10 @@ class Rollout:
             work = Work(entry(SITE), self.verifier, budget=environment.common.rollout.budget)
             # What an interrupted run has begun is finished with it, whatever this limit says.
             names = [*self.request.of(environment), *(found.hosts if found else ())]
-            self._fetch(writer, names, "more " if found else "")
-            chosen = batches.whole if self.request.at_once else batches.of
-            outcome = Phase(writer, work, chosen(environment, names), found).run()
+            chosen = (batches.whole if self.request.at_once else batches.of)(environment, names)
+            if len(chosen) > 1:  # else every host fetches at the same time anyway, when it installs
+                self._fetch(writer, names, "more " if found else "")
+            outcome = Phase(writer, work, chosen, found).run()
         remember(environment, fleet, self.reporter)
         return outcome
 
