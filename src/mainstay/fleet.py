@@ -11,11 +11,13 @@ import pyinfra_cli  # noqa: F401  first: importing it patches the standard libra
 
 # isort: split
 import logging
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import gevent
 import paramiko
 import pyinfra
 from pyinfra.api import Config, Host, Inventory, State
@@ -31,6 +33,10 @@ from mainstay.errors import HostError
 from mainstay.fleet_pass import Observer, Pass
 from mainstay.inventory import Environment
 from mainstay.outcome import FleetOutcome, HostOutcome
+from mainstay.transport import connector
+from mainstay.transport.knowledge import Knowledge
+from mainstay.transport.memory import Memory, kind_of
+from mainstay.transport.shell import Shell, result
 
 # pyinfra narrates to its own logger; Mainstay has its own output, and masks it.
 logging.getLogger("pyinfra").addHandler(logging.NullHandler())
@@ -62,6 +68,7 @@ class Fleet:
         # Asked before each operation of each host while applying: a sentence ends that host's work there.
         self.halt: Callable[[str], str] = lambda _: ""
         self._clients: dict[str, Any] = {}
+        self._shells: dict[str, Shell] = {}
 
     def __enter__(self) -> Fleet:
         self.connect()
@@ -101,8 +108,11 @@ class Fleet:
 
     def close(self) -> None:
         """Closes every socket; pyinfra's own disconnect leaves them open."""
+        for one in self._shells.values():
+            one.close()
         for client in self._clients.values():
             client.close()
+        self._shells.clear()
         self._clients.clear()
 
     def drop(self, name: str) -> None:
@@ -126,13 +136,19 @@ class Fleet:
         Raises:
             HostError: the host is not connected, the command failed, or it took longer than `timeout` seconds.
         """
-        client = self._clients.get(name)
-        if client is None:
-            raise HostError(name, self.unreachable.get(name, "not connected"))
+        first = command.splitlines()[0][:80]
         try:
-            return ssh.execute(client, name, command, stdin=stdin, timeout=timeout)
+            sent = self._shell(name).change(f"exec bash -c {shlex.quote(command)}", stdin.encode(), timeout)
+            answer = result(sent, timeout)
+        except TimeoutError as error:
+            raise HostError(name, f"no answer within {timeout:g} s to: {first}") from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise HostError(name, f"the connection broke: {error or type(error).__name__}") from error
+        output, errors = answer.out.decode(errors="replace"), answer.err.decode(errors="replace")
+        if answer.status != 0:
+            lines = (errors or output).strip().splitlines()
+            raise HostError(name, lines[-1] if lines else f"ended with {answer.status}: {first}")
+        return output
 
     def channel(self, name: str) -> paramiko.Channel:
         """A raw session on the connection to one host, for what must stay open (the lease).
@@ -146,6 +162,21 @@ class Fleet:
         channel: paramiko.Channel = client.get_transport().open_session()
         return channel
 
+    def _shell(self, name: str) -> Shell:
+        """The process that runs what is asked of one host; one for each connection.
+
+        Raises:
+            HostError: the host is not connected.
+            OSError: it cannot be started.
+        """
+        client = self._clients.get(name)
+        if client is None:
+            raise HostError(name, self.unreachable.get(name, "not connected"))
+        found = self._shells.get(name)
+        if found is None or not found.alive:
+            found = self._shells[name] = connector.open_shell(client)
+        return found
+
     def _alive(self, name: str) -> bool:
         client = self._clients.get(name)
         transport = client.get_transport() if client else None
@@ -154,11 +185,11 @@ class Fleet:
     def _state(self, names: list[str], *, first_contact: bool = False, check: bool = True) -> State:
         """A fresh pyinfra state over `names`; the process-wide contexts point to it from here on."""
         pyinfra.is_cli = True  # the API path merges operations of different hosts by index
-        data = [(name, self._data(name, first_contact)) for name in names]
+        data = [(f"@{connector.NAME}/{name}", self._data(name, first_contact)) for name in names]
         roles: dict[str, Any] = {}
         for name in names:
             for role in self.environment.hosts[name].roles:
-                roles.setdefault(role, ([], {}))[0].append(name)
+                roles.setdefault(role, ([], {}))[0].append(f"@{connector.NAME}/{name}")
         state = State(check_for_changes=check)
         state.cwd = str(Path.cwd())
         config = Config(FAIL_PERCENT=None, CONNECT_TIMEOUT=10)
@@ -189,15 +220,31 @@ class Fleet:
         if not names:
             return outcome
         state = self._state(names, check=not execute)
-        for host in state.inventory:
-            _connector(host).client, host.connected = self._clients[host.name], True
-            state.activate_host(host)
+        memory = Memory(ssh.state_folder() / "questions", f"{self.environment.system} {deploy.name}")
+
+        def lend(host: Host) -> None:
+            try:
+                self._lend(host, memory)
+                state.activate_host(host)
+            except OSError as error:
+                outcome.hosts[host.name] = HostOutcome(host.name, reachable=False, error=f"not reachable: {error}")
+
+        gevent.joinall([gevent.spawn(lend, host) for host in state.inventory], raise_error=True)
         one = Pass(state, outcome, self.run_id, self.halt)
         one.prepare(deploy)
         if execute:
             one.execute(observer)
         one.collect(executed=execute)
+        asked = {host.name: list(_knowledge(host).asked) for host in state.activated_hosts}
+        memory.keep(asked | {kind_of(self.environment, name): questions for name, questions in asked.items()})
         return outcome
+
+    def _lend(self, host: Host, memory: Memory) -> None:
+        """Gives pyinfra's connector of one pass what stays open between passes, and what was asked in the last one."""
+        mine = _connector(host)
+        mine.client, host.connected = self._clients[host.name], True
+        mine.shell = self._shell(host.name)
+        mine.knowledge = Knowledge(mine.shell, memory.of(host.name, kind_of(self.environment, host.name)))
 
 
 class _ConnectErrors(BaseStateCallback):
@@ -211,6 +258,12 @@ class _ConnectErrors(BaseStateCallback):
         self.reasons[host.name] = str(error.args[0] if error.args else error)
 
 
-def _connector(host: Host) -> Any:
-    """pyinfra's SSH connector of the host; its base class does not know the paramiko client it holds."""
+def _connector(host: Host) -> connector.MainstayConnector:
+    assert isinstance(host.connector, connector.MainstayConnector)  # noqa: S101  as `_state` chose it
     return host.connector
+
+
+def _knowledge(host: Host) -> Knowledge:
+    found = _connector(host).knowledge
+    assert found is not None  # noqa: S101  as `_lend` gave it
+    return found

@@ -82,28 +82,6 @@ def run_fresh(environment: Environment, host: Host, command: str, timeout: float
     return done.stdout
 
 
-def execute(client: Any, name: str, command: str, *, stdin: str, timeout: float) -> str:
-    """Runs `command` as root on an open paramiko connection and returns its standard output.
-
-    Raises:
-        HostError: it ended with something else than 0, or took longer than `timeout` seconds.
-    """
-    reader, out, err = client.exec_command(f"sudo -n bash -c {shlex.quote(command)}", timeout=timeout)
-    try:
-        if stdin:
-            reader.write(stdin)
-        reader.channel.shutdown_write()
-        output, errors = out.read().decode(errors="replace"), err.read().decode(errors="replace")
-    except TimeoutError as error:
-        out.channel.close()
-        raise HostError(name, f"no answer within {timeout:g} s to: {command.splitlines()[0][:80]}") from error
-    status = out.channel.recv_exit_status()
-    if status != 0:
-        lines = (errors or output).strip().splitlines()
-        raise HostError(name, lines[-1] if lines else f"ended with {status}: {command.splitlines()[0][:80]}")
-    return str(output)
-
-
 def state_folder() -> Path:
     """Where this laptop keeps what it remembers (index of the ledger, logs): $XDG_STATE_HOME/mainstay, 0700."""
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from mainstay import inventory, root_shell, ssh
+from mainstay import inventory, ssh
 from mainstay.errors import MainstayError
 from mainstay.inventory import Environment, Host
 from mainstay.secrets import mask
+from mainstay.transport import root_shell
+from mainstay.transport.memory import Memory, kind_of
 
 _ENVIRONMENT = pytest.StashKey[Environment]()
 _FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
@@ -59,16 +61,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ENVIRONMENT], config.stash[_FOLDER] = environment, folder
     config.option.ssh_config = str(_write_ssh_config(environment, Path(folder.name)))
     config.option.sudo = True
-    root_shell.register()
     there = [host.name for host in environment.hosts.values() if not environment.lacking(host)]
     chosen = config.option.hosts.split(",") if config.option.hosts else there
     config.option.hosts = ",".join(name if "://" in name else _spec(name) for name in chosen)
+    what = sorted(Path(argument.partition("::")[0]).stem for argument in config.args)
+    memory = Memory(ssh.state_folder() / "questions", f"{environment.system} verify {' '.join(what)}")
+    root_shell.register(memory, lambda name: kind_of(environment, name))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes what this run wrote."""
     folder = config.stash.get(_FOLDER, None)
     if folder is not None:
+        root_shell.remember()
         folder.cleanup()
 
 
@@ -127,7 +132,7 @@ def reach(environment: Environment, request: pytest.FixtureRequest) -> Callable[
     def other(name_or_role: str) -> Any:
         members = environment.hosts_of(name_or_role)
         name = members[0].name if members else name_or_role
-        return testinfra.get_host(_spec(name), ssh_config=request.config.option.ssh_config, sudo=True)
+        return testinfra.get_host(_spec(name), ssh_config=request.config.option.ssh_config, sudo=True, ahead=False)
 
     return other
 

@@ -15,7 +15,8 @@ from mainstay.inventory import Environment
 from mainstay.inventory.loading import PINS
 from mainstay.verify_server import Request, Server
 
-PROCESSES = 4
+# Most checks wait for a host, and what they ask is known ahead: more processes than processors only cost their start.
+PROCESSES = max(2, min(4, os.cpu_count() or 1))
 # pytest's exit code where none of the chosen checks applies to the hosts of one share.
 NO_TESTS = 5
 _SERVER = Server()
@@ -73,8 +74,7 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
     """Runs the checks that apply to the roles of `names` and returns every result, in the order of `names`.
 
     Processes of their own run pytest (`mainstay.verify_server`): it and pyinfra's patched standard library do not share
-    one well. There are up to four, each with its share of the hosts, and of the suites where hosts are few: most checks
-    wait for a host.
+    one well. There are up to four, each with its share of the hosts: most checks wait for one.
 
     Raises:
         HostError: pytest itself could not run; the message holds its last line.
@@ -82,9 +82,9 @@ def verify(environment: Environment, names: list[str], components: list[str] | N
     paths = _of(environment, names, suites(components))
     if not paths:
         return VerifyOutcome()
-    shares = [(hosts, part) for hosts in _parts(names, PROCESSES) for part in _bins(paths, PROCESSES // len(names))]
     with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
-        runs = [_Run(environment, hosts, part, Path(folder) / str(i)) for i, (hosts, part) in enumerate(shares)]
+        parts = enumerate(_parts(names, PROCESSES))
+        runs = [_Run(environment, hosts, paths, Path(folder) / str(number)) for number, hosts in parts]
         try:
             shown = [(run.arguments, str(run.output)) for run in runs]
             codes = _SERVER.run(Request(environment.name, shown, _variables(environment), str(Path.cwd())))
@@ -105,17 +105,6 @@ def _parts(names: list[str], most: int) -> list[list[str]]:
     return [names[start::count] for start in range(count)]
 
 
-def _bins(paths: list[Path], most: int) -> list[list[Path]]:
-    """The suites in up to `most` parts of about one size: the largest first, each to the lightest part."""
-    parts: list[list[Path]] = [[] for _ in range(max(1, min(most, len(paths))))]
-    weights = [0] * len(parts)
-    for path in sorted(paths, key=lambda path: -path.stat().st_size):
-        lightest = weights.index(min(weights))
-        parts[lightest].append(path)
-        weights[lightest] += path.stat().st_size
-    return parts
-
-
 class _Run:
     """One pytest: its share of the hosts and suites, and where its output and its report go."""
 
@@ -124,7 +113,10 @@ class _Run:
         self.output, self.report = stem.with_suffix(".txt"), stem.with_suffix(".jsonl")
         self.arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
         self.arguments += ["-p", "testinfra.plugin", "-p", "mainstay.testing"]
-        self.arguments += ["-o", "addopts=", "-c", os.devnull, "--rootdir", str(project.root())]
+        # What pytest does about warnings of unraisable errors collects garbage for a tenth of a second, a run.
+        self.arguments += ["-p", "no:unraisableexception", "-o", "addopts=", "-c", os.devnull]
+        # A conftest.py beside the checks counts, one above them is for something else.
+        self.arguments += ["--rootdir", str(project.root()), "--confcutdir", str(paths[0].parent)]
         self.arguments += ["--inventory", environment.name, "--hosts", ",".join(names)]
         self.arguments += ["--mainstay-report", str(self.report), *map(str, paths)]
 

@@ -19,7 +19,7 @@ from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.loading import load
 from mainstay.inventory.operator import operator
 from mainstay.inventory.stores import lab_from_environment
-from mainstay.transport import no_delay
+from mainstay.transport.tcp import no_delay
 
 ENVIRONMENT = "mainstay_environment"
 HOST = "mainstay_host"

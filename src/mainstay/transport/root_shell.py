@@ -1,37 +1,82 @@
-"""testinfra's way to a host, as Mainstay uses it: one root shell over one SSH connection for all checks of a suite.
+"""testinfra's way to a host, as Mainstay uses it: one connection for all checks of a suite, and what they ask, ahead.
 
-testinfra's own `ssh://` starts a program here and a session with sudo there for every command, which is most of what a
-verification costs. Here each command is a child of one shell. It has its own process, no standard input, and its exit
-code, standard output and standard error come back as they are, framed by their lengths.
+testinfra's own `ssh://` starts a program here and a session with sudo there for every command, which is most of what
+a verification costs. Here every command goes through one `Shell`, and those of the last run of the same suites on this
+host are sent with the first one, in their order. Each answer serves once: a check that asks again is answered anew.
 """
 
 from __future__ import annotations
 
-import base64
-import shlex
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from testinfra.backend import BACKENDS
 from testinfra.backend.base import BaseBackend, CommandResult
 from typing_extensions import override
 
+from mainstay.secrets import mask
+from mainstay.transport.knowledge import Question
+from mainstay.transport.memory import Memory
+from mainstay.transport.shell import Answer, Shell, result
+from mainstay.transport.streams import Program
+
 SCHEME = "mainstay"
 LIMIT_S = 120.0
-# Commands come as lines of base64, so none ends early. Answers pass through files that only root reads.
-_LOOP = r"""
-umask 077
-d=$(mktemp -d /run/mainstay-verify.XXXXXX) || exit
-trap 'rm -rf "$d"' EXIT
-while IFS= read -r line; do
-    /bin/sh -c "$(base64 -d <<< "$line")" > "$d/out" 2> "$d/err" < /dev/null
-    printf '%d %d %d\n' $? $(stat -c %s "$d/out" "$d/err")
-    cat "$d/out" "$d/err"
-done
-"""
+
+
+class Replay:
+    """The commands of suites on one host, in order; those of last time are sent ahead.
+
+    Checks only read, and some wait (for a clock, for a unit), so that what a command answers may depend on those before
+    it: the host runs them one by one, as they came last time. One that was not asked last time ends what is ahead; what
+    followed in its place is sent again behind it.
+    """
+
+    def __init__(self, shell: Shell, script: Sequence[Question]) -> None:
+        """`shell`: one that runs questions one by one."""
+        self._shell = shell
+        self._script = list(script)
+        self._next = 0  # the place in the script of the first that is ahead
+        self._ahead: deque[tuple[Question, Future[Answer]]] = deque()
+        self._started = False
+        self.asked: list[Question] = []
+
+    def run(self, command: str) -> Answer:
+        """What came of it.
+
+        Raises:
+            TimeoutError, OSError: as `Shell` says.
+        """
+        question = Question(command, LIMIT_S)
+        if mask(command) == command:
+            self.asked.append(question)
+        if not self._started:
+            self._started = True
+            self._send_ahead()
+        place = next((number for number, (one, _) in enumerate(self._ahead) if one == question), None)
+        if place is None:
+            return self._unexpected(question)
+        for _ in range(place):
+            self._ahead.popleft()
+        self._next += place + 1
+        return result(self._ahead.popleft()[1], LIMIT_S)
+
+    def _unexpected(self, question: Question) -> Answer:
+        if self._ahead:
+            self._ahead.clear()
+            self._shell.forget()
+        sent = self._send(question)
+        self._next += 1
+        self._send_ahead()
+        return result(sent, LIMIT_S)
+
+    def _send_ahead(self) -> None:
+        self._ahead.extend((one, self._send(one)) for one in self._script[self._next :])
+
+    def _send(self, question: Question) -> Future[Answer]:
+        return self._shell.ask(question.command, limit=question.limit)
 
 
 class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not seen
@@ -42,63 +87,57 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
     """
 
     NAME = SCHEME
+    memory: Memory | None = None
+    alike: Callable[[str], str] = staticmethod(str)
+    opened: dict[str, list[Question]]
 
-    def __init__(self, hostspec: str, ssh_config: str = "", *args: Any, **kwargs: Any) -> None:
+    def __init__(self, hostspec: str, ssh_config: str = "", *args: Any, ahead: bool = True, **kwargs: Any) -> None:
+        """`ahead`: false where the host is not under test, but asked a thing or two about another one."""
         super().__init__(hostspec, *args, **kwargs)
         self.ssh_config = ssh_config
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the shell is
-        self._process: subprocess.Popen[bytes] | None = None
+        self._memory = self.memory if ahead else None
+        self._shell: Shell | None = None
+        self._replay: Replay | None = None
 
     @override
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         wanted = self.quote(command, *args)
         if self.sudo_user is not None:
             wanted = self.get_sudo_command(wanted, self.sudo_user)
-        if self._process is None or self._process.poll() is not None:
-            self._process = self._open()
-        process = self._process
-        timer = threading.Timer(LIMIT_S, process.kill)
-        timer.start()
         try:
-            status, out, err = _ask(process, wanted)
-        except (OSError, ValueError) as error:
-            process.kill()
-            process.wait()
-            self._errors.seek(0)
-            said = self._errors.read().decode(errors="replace").strip().splitlines()
-            reason = said[-1] if said else f"the shell ended, or took longer than {LIMIT_S:g} s"
-            raise RuntimeError(f"{self.hostname}: no answer to {command[:80]!r}: {reason}") from error
-        finally:
-            timer.cancel()
-        return self.result(status, self.encode(wanted), out, err)
+            answer = self._opened().run(wanted)
+        except OSError as error:
+            if self._shell is not None:
+                self._shell.close()
+            raise RuntimeError(f"{self.hostname}: no answer to {command[:80]!r}: {error}") from error
+        return self.result(answer.status, self.encode(wanted), answer.out, answer.err)
 
-    def _open(self) -> subprocess.Popen[bytes]:
-        self._errors.seek(0)  # the shell writes on where this file stands
-        self._errors.truncate()
-        argv = ["ssh", "-F", self.ssh_config, "-o", "ConnectTimeout=10", self.hostname]
-        return subprocess.Popen(
-            [*argv, f"sudo -n bash -c {shlex.quote(_LOOP)}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
+    def _opened(self) -> Replay:
+        if self._replay is None or self._shell is None or not self._shell.alive:
+            argv = ["ssh", "-F", self.ssh_config, "-o", "ConnectTimeout=10", self.hostname]
+            self._shell = Shell(lambda command: Program([*argv, command]), side_by_side=1)
+            self._shell.wait()
+            kind = self.alike(self.hostname)
+            script = self._memory.of(self.hostname, kind) if self._memory and not self._replay else []
+            self._replay = Replay(self._shell, script)
+            if self._memory:
+                self.opened |= {self.hostname: self._replay.asked, kind: self._replay.asked}
+        return self._replay
 
 
-def register() -> None:
-    """Makes testinfra know `mainstay://`."""
+def register(memory: Memory, alike: Callable[[str], str]) -> None:
+    """Makes testinfra know `mainstay://`, with the commands of the last run in `memory`.
+
+    Args:
+        alike: what hosts of one kind have in common, by host name: a host that was never verified is asked what another
+            one of its kind was.
+    """
+    RootShell.memory, RootShell.opened = memory, {}
+    RootShell.alike = staticmethod(alike)
     BACKENDS[SCHEME] = f"{__name__}.{RootShell.__name__}"
 
 
-def _ask(process: subprocess.Popen[bytes], command: str) -> tuple[int, bytes, bytes]:
-    """Exit code, standard output and standard error of one command.
-
-    Raises:
-        OSError, ValueError: the shell has ended.
-    """
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101  as `_open` made it
-    process.stdin.write(base64.b64encode(command.encode()) + b"\n")
-    process.stdin.flush()
-    status, *lengths = (int(word) for word in process.stdout.readline().split())
-    read: Callable[[int], bytes] = process.stdout.read
-    out, err = (read(length) for length in lengths)
-    return status, out, err
+def remember() -> None:
+    """Keeps what this run asked for the next one."""
+    if RootShell.memory is not None and RootShell.opened:
+        RootShell.memory.keep(RootShell.opened)

@@ -1,0 +1,205 @@
+# Runs commands that arrive on standard input, as the user it was started as, and frames what comes of each. It comes
+# over SSH with every connection and nothing of it stays: Perl is what each Debian has (perl-base is essential).
+#
+#   in:   KIND ID LIMIT GROUP BYTES BYTES "\n" command, standard input
+#         KIND q: a question; up to MOST run side by side. One that is slow does not count: it holds nobody up.
+#                 Where MOST is 1, each begins when the one before it has ended, however long that takes.
+#         KIND c: a change; ends the questions in hand, runs alone, and what comes behind it waits.
+#         KIND f: forget: ends the questions in hand.
+#         LIMIT: seconds, 0 for none. GROUP: changes of a group that has had a failure are not run; 0 for none.
+#   out:  o|e ID BYTES "\n" standard output or error;  x ID END "\n", END: exit code (128 + signal), or one of
+#         t (took longer than its limit), s (not run: its group had failed), k (ended by a change or by forget)
+use strict;
+use warnings;
+use POSIX ();
+
+use constant { CHUNK => 65536, SLOW_S => 2, GRACE_S => 2, FULL => 1 << 20 };
+my ($length, $nonce, $most) = @ARGV;
+my $tick = POSIX::sysconf(POSIX::_SC_CLK_TCK());
+sub now { (POSIX::times())[0] / $tick }    # no step of the clock moves it
+my ($in, $skip, @queue, %running, $change, %failed, %ending) = ("", 0);
+
+pipe(my $woken, my $wake) or die "pipe: $!";
+$_->blocking(0) for $woken, $wake;
+$SIG{CHLD} = sub { syswrite $wake, "." };
+$SIG{PIPE} = "IGNORE";
+$0 = "mainstay commands";
+
+sub say_all {
+    my $text = join "", @_;
+    while (length $text) {
+        my $n = syswrite STDOUT, $text;
+        if (defined $n) { substr $text, 0, $n, ""; next }
+        exit 1 unless $!{EINTR} || $!{EAGAIN};
+    }
+}
+
+sub begin {
+    my $job = shift;
+    pipe(my $from, my $to) or die "pipe: $!";
+    $job->{feed} = $to;
+    for my $kind ("o", "e") { pipe($job->{$kind}, $job->{"to_$kind"}) or die "pipe: $!" }
+    defined(my $pid = fork) or die "fork: $!";
+    if (!$pid) {
+        setpgrp 0, 0;
+        @SIG{"PIPE", "CHLD"} = ("DEFAULT", "DEFAULT");
+        POSIX::dup2(fileno $from, 0);
+        POSIX::dup2(fileno $job->{to_o}, 1);
+        POSIX::dup2(fileno $job->{to_e}, 2);
+        exec "/bin/sh", "-c", $job->{command} or POSIX::_exit(127);
+    }
+    delete @$job{"to_o", "to_e"};
+    close $from;
+    $_->blocking(0) for $job->{o}, $job->{e}, $job->{feed};
+    @$job{"pid", "began", "held"} = ($pid, now(), "");
+    $running{$pid} = $job;
+    feed($job) unless $job->{left};
+}
+
+# Gives the job what has come of its standard input.
+sub feed {
+    my $job = shift;
+    if ($job->{feed} && length $job->{held}) {
+        my $n = syswrite $job->{feed}, $job->{held};
+        if (defined $n) { substr $job->{held}, 0, $n, "" }
+        elsif (!$!{EAGAIN} && !$!{EINTR}) { close delete $job->{feed} }
+    }
+    $job->{held} = "" unless $job->{feed};
+    close delete $job->{feed} if $job->{feed} && !$job->{left} && !length $job->{held};
+}
+
+# Passes on what the job has printed; whether more may come.
+sub relay {
+    my ($job, $kind) = @_;
+    return 0 unless $job->{$kind};
+    my $n = sysread $job->{$kind}, my $piece, CHUNK;
+    if ($n) { say_all("$kind $job->{id} $n\n", $piece); return 1 }
+    return 0 if !defined $n && ($!{EAGAIN} || $!{EINTR});
+    close delete $job->{$kind};
+    return 0;
+}
+
+sub done {
+    my ($job, $end) = @_;
+    if ($change && $change == $job) { ($change, $skip) = (undef, $job->{left}) }
+    $failed{$job->{group}} = 1 if $job->{kind} eq "c" && $job->{group} && $end ne "0";
+    say_all("x $job->{id} $end\n");
+}
+
+sub stop {
+    my ($job, $end) = @_;
+    delete $running{$job->{pid}};
+    $ending{$job->{pid}} = now() + GRACE_S;
+    kill "TERM", -$job->{pid};
+    done($job, $end);
+}
+
+sub forget {
+    stop($_, "k") for grep { $_->{kind} eq "q" } values %running;
+    done($_, "k") for splice @queue;
+}
+
+sub reap {
+    while ((my $pid = waitpid -1, POSIX::WNOHANG()) > 0) {
+        my $status = $?;
+        # Of a group that was told to end, more than its first process may be left.
+        if (delete $ending{$pid}) { kill "KILL", -$pid; next }
+        my $job = delete $running{$pid} or next;
+        # Its own output is in the pipe by now; a process that it left behind may keep the pipe open for ever.
+        for my $kind ("o", "e") { 1 while relay($job, $kind) }
+        done($job, $status & 127 ? 128 + ($status & 127) : $status >> 8);
+    }
+}
+
+# Takes the next request off what has been read, where it is whole; whether there was one.
+sub request {
+    return 0 if $change || $in !~ /^(\w) (\d+) ([\d.]+) (\d+) (\d+) (\d+)\n/;
+    my ($head, $kind, $id, $limit, $group, $size, $left) = ($+[0], $1, $2, $3, $4, $5, $6);
+    return 0 if length $in < $head + $size + ($kind eq "q" ? $left : 0);
+    my $command = substr $in, $head, $size;
+    substr $in, 0, $head + $size, "";
+    my $job = { kind => $kind, id => $id, limit => $limit, group => $group, command => $command, left => $left };
+    if ($kind eq "q") {
+        $job->{input} = substr $in, 0, $left, "";
+        push @queue, $job;
+        return 1;
+    }
+    forget();
+    return 1 if $kind eq "f";
+    $change = $job;
+    begin($job) unless $failed{$group};
+    return 1;
+}
+
+sub pass_input {    # to the change in hand, or away, where it does not run
+    my $part = substr $in, 0, $change->{left}, "";
+    $change->{left} -= length $part;
+    $change->{held} .= $part if $change->{feed};
+    feed($change) if $change->{pid};
+}
+
+# One step with what has been read; whether there was any.
+sub take {
+    if ($skip && length $in) { $skip -= length substr $in, 0, $skip, ""; return 1 }    # nobody reads it any more
+    return $skip ? 0 : request() unless $change;
+    if (!$change->{pid} && !$change->{left}) { done($change, "s"); return 1 }
+    return 0 unless $change->{left} && length $in;
+    pass_input();
+    return 1;
+}
+
+sub fill {
+    my $busy = grep { $_->{kind} eq "q" && ($most == 1 || now() - $_->{began} < SLOW_S) } values %running;
+    while (@queue && !$change && $busy++ < $most) {
+        my $job = shift @queue;
+        my $input = delete $job->{input};
+        @$job{"left"} = length $input;
+        begin($job);
+        @$job{"held", "left"} = ($input, 0);
+        feed($job);
+    }
+}
+
+sub look_at_limits {
+    my $now = now();
+    stop($_, "t") for grep { $_->{limit} && $now - $_->{began} >= $_->{limit} } values %running;
+    for my $pid (grep { $now >= $ending{$_} } keys %ending) { kill "KILL", -$pid }
+    # Perl may take note of SIGCHLD only after `select` began to wait, so nothing hangs on it: what has closed its output
+    # has as good as ended, and what left its output to another process is looked at now and then.
+    my $next = !%running ? 3600 : (grep { !$_->{o} && !$_->{e} } values %running) ? 0.005 : 0.25;
+    for my $due (
+        (map { $_->{limit} ? $_->{began} + $_->{limit} - $now : () } values %running),
+        (@queue ? map { $_->{began} + SLOW_S - $now } grep { $now - $_->{began} < SLOW_S } values %running : ()),
+        (map { $ending{$_} - $now } keys %ending),
+    ) { $next = $due if $due < $next }
+    return $next < 0.005 ? 0.005 : $next;
+}
+
+say_all("\n$nonce ready\n");
+while (1) {
+    reap();
+    1 while take();
+    fill();
+    my $wait = look_at_limits();
+    my ($reads, $writes) = ("", "");
+    vec($reads, fileno $woken, 1) = 1;
+    vec($reads, 0, 1) = 1 if !$change || ($change->{left} && length($change->{held} // "") < FULL);
+    for my $job (values %running) {
+        for my $kind ("o", "e") { vec($reads, fileno $job->{$kind}, 1) = 1 if $job->{$kind} }
+        vec($writes, fileno $job->{feed}, 1) = 1 if $job->{feed} && length $job->{held};
+    }
+    my $ready = select $reads, $writes, undef, $wait;
+    next if $ready <= 0;
+    if (vec $reads, fileno $woken, 1) { 1 while sysread $woken, my $drop, 512 }
+    for my $job (values %running) {
+        for my $kind ("o", "e") { relay($job, $kind) if $job->{$kind} && vec $reads, fileno $job->{$kind}, 1 }
+        feed($job) if $job->{feed} && vec $writes, fileno $job->{feed}, 1;
+    }
+    if (vec $reads, 0, 1) {
+        my $n = sysread STDIN, $in, CHUNK, length $in;
+        next if !defined $n && $!{EINTR};
+        last unless $n;
+    }
+}
+# The connection is gone. A change goes on by itself, as under plain ssh, but never with half of its input.
+kill "KILL", -$_->{pid} for grep { $_->{kind} eq "q" || $_->{left} } values %running;

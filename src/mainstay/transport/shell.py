@@ -1,0 +1,244 @@
+"""All commands of one connection, run by one process on the host, side by side or one by one, each framed by itself.
+
+A session a command is most of what pyinfra and testinfra cost: a fork of sshd, a login shell, sudo, and a round trip.
+Here the host's side is `runner.pl`, started once. Binary output, missing newlines, commands that fail or hang do not
+mix: exit code, standard output and standard error are each command's own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+# Questions of one host that run side by side: hosts have few processors, and most questions wait for nothing.
+SIDE_BY_SIDE = 4
+STARTS_WITHIN_S = 30.0
+# What is waited beyond a command's own limit, which the host enforces: after it, the host is not there any more.
+GRACE_S = 20.0
+_PIECE = 1 << 18
+_BOOT = "while(length($s)<$ARGV[0]){sysread(STDIN,$s,$ARGV[0]-length$s,length$s)||exit 9}eval$s;die$@if$@"
+
+
+class Stream(Protocol):
+    """Both ways of one running command on a host."""
+
+    def read(self) -> bytes:
+        """What has come, at least one byte; empty at its end."""
+
+    def write(self, data: bytes) -> None:
+        """Sends all of it."""
+
+    def close(self) -> None:
+        """Ends it; a `read` that waits returns."""
+
+    def last_words(self) -> str:
+        """The last line that it wrote to standard error, for the reason why it ended."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one command.
+
+    Attributes:
+        status: exit code; 128 and the signal's number where a signal ended it.
+        pieces: what it printed in the order in which it came; True is standard error.
+    """
+
+    status: int
+    pieces: tuple[tuple[bool, bytes], ...]
+
+    @property
+    def out(self) -> bytes:
+        """Standard output."""
+        return b"".join(piece for is_error, piece in self.pieces if not is_error)
+
+    @property
+    def err(self) -> bytes:
+        """Standard error."""
+        return b"".join(piece for is_error, piece in self.pieces if is_error)
+
+
+class Forgotten(Exception):
+    """A question was ended because something changes the host, or was not run because the change before it failed."""
+
+
+@dataclass
+class _Request:
+    future: Future[Answer]
+    limit: float
+    pieces: list[tuple[bool, bytes]] = field(default_factory=list)
+
+
+def command_line(nonce: str, *, sudo: str = "sudo -n -H ", side_by_side: int = SIDE_BY_SIDE) -> str:
+    """The command that starts the runner; its text follows on standard input, so no process list shows it."""
+    return f"{sudo}perl -e {shlex.quote(_BOOT)} {len(_program())} {nonce} {side_by_side}"
+
+
+@cache
+def _program() -> bytes:
+    return (Path(__file__).parent / "runner.pl").read_bytes()
+
+
+class Shell:
+    """The runner on one host.
+
+    Every method may be called from any thread. Answers come as futures, which raise `TimeoutError` where a command
+    took longer than its limit, `Forgotten`, or `OSError` where the connection is gone.
+
+    Args:
+        open_stream: starts a command on the host.
+        before: what is written first, before the runner's own text: a password that sudo asks for.
+        side_by_side: how many questions run at once; with 1, they run in the order of asking.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[str], Stream],
+        *,
+        sudo: str = "sudo -n -H ",
+        before: bytes = b"",
+        side_by_side: int = SIDE_BY_SIDE,
+    ) -> None:
+        self._nonce = secrets.token_hex(16)
+        self._requests: dict[int, _Request] = {}
+        self._lock = threading.Lock()  # of what is sent: a frame is whole
+        self._numbers = 0
+        self._gone = ""
+        self._started = threading.Event()
+        self._stream = open_stream(command_line(self._nonce, sudo=sudo, side_by_side=side_by_side))
+        with suppress(OSError, EOFError):  # where it did not start, what it said last is the reason that counts
+            self._stream.write(before + _program())
+        self._reader = threading.Thread(target=self._read, daemon=True, name="answers")
+        self._reader.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether commands can still be sent, as far as this side knows."""
+        return not self._gone
+
+    def wait(self, seconds: float = STARTS_WITHIN_S) -> None:
+        """Waits until the runner runs; commands may be sent before.
+
+        Raises:
+            OSError: it ended, with its own last words, or did not start within `seconds`.
+        """
+        if not self._started.wait(seconds):
+            self._fail(f"no shell within {seconds:g} s")
+        if self._gone:
+            raise OSError(self._gone)
+
+    def ask(self, command: str, stdin: bytes = b"", limit: float = 0) -> Future[Answer]:
+        """Has a command run that changes nothing, beside others; `limit` in seconds, 0 for none."""
+        return self._send("q", command, stdin, limit, 0)
+
+    def change(self, command: str, stdin: bytes = b"", limit: float = 0, group: int = 0) -> Future[Answer]:
+        """Has a command run alone, after those before it; questions that still run are ended.
+
+        Args:
+            group: changes of one group follow each other only while each ends with 0; the others are `Forgotten`.
+        """
+        return self._send("c", command, stdin, limit, group)
+
+    def forget(self) -> None:
+        """Ends the questions that still run."""
+        self._send("f", "", b"", 0, 0)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._stream.close()
+        self._fail("the connection was closed")
+
+    def _send(self, kind: str, command: str, stdin: bytes, limit: float, group: int) -> Future[Answer]:
+        request = _Request(Future(), limit)
+        text = command.encode("utf-8", "surrogateescape")
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+            if kind != "f":
+                self._requests[number] = request
+            if self._gone:
+                self._fail(self._gone)
+                return request.future
+            head = b"%s %d %g %d %d %d\n" % (kind.encode(), number, limit, group, len(text), len(stdin))
+            try:
+                self._stream.write(head + text + stdin[:_PIECE])
+                for start in range(_PIECE, len(stdin), _PIECE):
+                    self._stream.write(stdin[start : start + _PIECE])
+            except (OSError, EOFError) as error:
+                self._fail(f"the connection broke: {error or type(error).__name__}")
+        return request.future
+
+    def _fail(self, reason: str) -> None:
+        self._gone = self._gone or reason
+        self._started.set()
+        for number in list(self._requests):
+            request = self._requests.pop(number, None)
+            if request is not None:
+                request.future.set_exception(OSError(self._gone))
+
+    def _read(self) -> None:
+        reason = "the connection broke"
+        try:
+            buffer = self._await_start()
+            while True:
+                head, buffer = self._until(b"\n", buffer)
+                kind, number, rest = head.decode("ascii").split()
+                if kind == "x":
+                    self._end(int(number), rest)
+                    continue
+                while len(buffer) < int(rest):
+                    buffer += self._more()
+                piece, buffer = bytes(buffer[: int(rest)]), buffer[int(rest) :]
+                request = self._requests.get(int(number))
+                if request is not None:
+                    request.pieces.append((kind == "e", piece))
+        except (OSError, EOFError) as error:
+            reason = self._stream.last_words() or str(error) or reason
+        except ValueError:
+            reason = "the host answered with something else than an answer"
+        self._fail(reason)
+
+    def _await_start(self) -> bytearray:
+        """What comes after the runner's first words; what a profile prints before them is dropped."""
+        _, buffer = self._until(b"\n%s ready\n" % self._nonce.encode(), bytearray())
+        self._started.set()
+        return buffer
+
+    def _until(self, end: bytes, buffer: bytearray) -> tuple[bytearray, bytearray]:
+        while (place := buffer.find(end)) < 0:
+            buffer += self._more()
+        return buffer[:place], buffer[place + len(end) :]
+
+    def _more(self) -> bytes:
+        piece = self._stream.read()
+        if not piece:
+            raise EOFError
+        return piece
+
+    def _end(self, number: int, word: str) -> None:
+        request = self._requests.pop(number, None)
+        if request is None:
+            return
+        if word == "t":
+            request.future.set_exception(TimeoutError(f"took longer than {request.limit:g} s"))
+        elif word in ("k", "s"):
+            request.future.set_exception(Forgotten())
+        else:
+            request.future.set_result(Answer(int(word), tuple(request.pieces)))
+
+
+def result(future: Future[Answer], limit: float) -> Answer:
+    """The answer, waited for as long as its limit allows.
+
+    Raises:
+        TimeoutError, Forgotten, OSError: as `Shell` says.
+    """
+    return future.result(limit + GRACE_S if limit else None)

@@ -1,0 +1,208 @@
+"""The runner and its client, on this machine: what comes back is what each command did, whatever runs beside it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mainstay.transport.shell import Answer, Forgotten, Shell, result
+from mainstay.transport.streams import Program
+
+
+@contextmanager
+def opened(profile: str = "") -> Iterator[Shell]:
+    shell = Shell(lambda command: Program(["sh", "-c", f"{profile}\n{command}"]), sudo="")
+    try:
+        yield shell
+    finally:
+        shell.close()
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Shell]:
+    with opened() as one:
+        yield one
+
+
+def said(future: Future[Answer]) -> tuple[int, bytes, bytes]:
+    answer = result(future, 30)
+    return answer.status, answer.out, answer.err
+
+
+BYTES = st.binary(max_size=300)
+COMMANDS = st.lists(st.tuples(st.booleans(), BYTES, BYTES, st.integers(0, 255)), min_size=1, max_size=12)
+
+
+def printing(out: bytes, err: bytes, status: int) -> str:
+    def octal(data: bytes) -> str:
+        return shlex.quote("".join(f"\\0{byte:03o}" for byte in data))
+
+    return f"printf %b {octal(out)}; printf %b {octal(err)} >&2; exit {status}"
+
+
+@given(commands=COMMANDS)
+@settings(max_examples=60, deadline=None)
+def test_every_command_has_its_own_bytes_and_exit_code(
+    shell: Shell, commands: list[tuple[bool, bytes, bytes, int]]
+) -> None:
+    """Questions and changes in any order: NUL bytes, no newline at the end, bytes that are no text."""
+    sent = []
+    for is_change, out, err, status in commands:
+        asked = shell.change if is_change else shell.ask
+        sent.append((asked(printing(out, err, status)), is_change, (status, out, err)))
+    for place, (future, is_change, expected) in enumerate(sent):
+        followed = any(later_is_change for _, later_is_change, _ in sent[place + 1 :])
+        try:
+            assert said(future) == expected
+        except Forgotten:
+            assert followed and not is_change, "only a question that a change followed may be ended"
+
+
+@given(lines=st.lists(st.binary(max_size=2000), max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_standard_input_arrives_as_it_was_sent(shell: Shell, lines: list[bytes]) -> None:
+    text = b"\n".join(lines)
+    assert said(shell.change("cat", text)) == (0, text, b"")
+    assert said(shell.ask("cat", text)) == (0, text, b"")
+
+
+def test_a_command_without_input_reads_nothing(shell: Shell) -> None:
+    assert said(shell.ask("cat; echo end")) == (0, b"end\n", b"")
+
+
+def test_fifty_megabytes_come_back_whole(shell: Shell) -> None:
+    answer = result(shell.ask("head -c 52428800 /dev/zero"), 60)
+    assert (answer.status, len(answer.out)) == (0, 52428800)
+
+
+def test_twenty_megabytes_of_input_arrive_whole(shell: Shell) -> None:
+    data = bytes(range(256)) * 81920
+    told = subprocess.run(["sha256sum"], input=data, capture_output=True, check=True).stdout
+    assert said(shell.change("sha256sum", data)) == (0, told, b"")
+
+
+def test_input_that_nobody_reads_is_dropped(shell: Shell) -> None:
+    assert said(shell.change("exit 3", b"x" * 5_000_000)) == (3, b"", b"")
+    assert said(shell.change("echo next")) == (0, b"next\n", b"")
+
+
+def test_a_hanging_question_ends_at_its_limit_and_holds_nobody_up(shell: Shell) -> None:
+    started = time.monotonic()
+    hanging = [shell.ask("sleep 60; echo woke", limit=4) for _ in range(6)]
+    quick = [shell.ask(f"echo {n}") for n in range(20)]
+    assert [said(future)[1] for future in quick] == [b"%d\n" % n for n in range(20)]
+    assert time.monotonic() - started < 4, "the others waited for what hangs"
+    for future in hanging:
+        with pytest.raises(TimeoutError, match="took longer than 4 s"):
+            result(future, 4)
+    assert time.monotonic() - started < 12
+
+
+def test_what_a_hanging_question_started_is_ended_with_it(shell: Shell) -> None:
+    """Its own children too, and those that ignore being asked to end."""
+    command = "trap '' TERM; sh -c 'trap \"\" TERM; sleep 47.5' & sh -c 'trap \"\" TERM; sleep 47.5'"
+    with pytest.raises(TimeoutError):
+        result(shell.ask(command, limit=0.5), 5)
+    deadline = time.monotonic() + 10
+    while said(shell.ask("pgrep -f 'sleep 47.[5]' || true"))[1] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert said(shell.ask("pgrep -f 'sleep 47.[5]' || true"))[1] == b""
+
+
+def test_a_change_ends_the_questions_in_hand_and_runs_alone(shell: Shell) -> None:
+    waiting = [shell.ask("sleep 30") for _ in range(6)]
+    changed = shell.change("sleep 0.3; date +%s%N")
+    after = shell.ask("date +%s%N")
+    assert int(said(after)[1]) > int(said(changed)[1]), "a question ran beside the change before it"
+    for future in waiting:
+        with pytest.raises(Forgotten):
+            result(future, 5)
+
+
+def test_forgetting_ends_questions_only(shell: Shell) -> None:
+    waiting = shell.ask("sleep 30")
+    shell.forget()
+    with pytest.raises(Forgotten):
+        result(waiting, 5)
+    assert said(shell.ask("echo on")) == (0, b"on\n", b"")
+
+
+def test_changes_of_a_group_stop_at_the_first_failure(shell: Shell) -> None:
+    sent = [shell.change(text, group=7) for text in ("echo one", "exit 4", "echo three")]
+    big = shell.change("cat", b"x" * 3_000_000, group=7)
+    other = shell.change("echo other", group=8)
+    assert said(sent[0]) == (0, b"one\n", b"")
+    assert said(sent[1])[0] == 4
+    for future in (sent[2], big):
+        with pytest.raises(Forgotten):
+            result(future, 5)
+    assert said(other) == (0, b"other\n", b"")
+
+
+def test_a_process_left_behind_does_not_hold_the_answer(shell: Shell) -> None:
+    started = time.monotonic()
+    assert said(shell.change("echo started; sleep 5 &")) == (0, b"started\n", b"")
+    assert time.monotonic() - started < 3
+
+
+def test_a_signal_is_told_as_shells_tell_it(shell: Shell) -> None:
+    assert said(shell.ask("kill -9 $$"))[0] == 137
+
+
+def test_a_pipe_that_breaks_ends_its_writer(shell: Shell) -> None:
+    """An ignored SIGPIPE would be inherited, and `yes` would go on for ever."""
+    assert said(shell.ask("yes | head -n 1", limit=5)) == (0, b"y\n", b"")
+
+
+def test_what_a_profile_prints_is_no_answer() -> None:
+    with opened("echo 'Welcome! x 1 0'; printf 'o 1 5'; echo to stderr >&2") as one:
+        assert said(one.ask("echo hello")) == (0, b"hello\n", b"")
+
+
+def test_a_shell_that_does_not_start_says_why() -> None:
+    with opened("echo 'sudo: a password is required' >&2; exit 1") as one:
+        with pytest.raises(OSError, match="sudo: a password is required"):
+            one.wait(5)
+        with pytest.raises(OSError, match="a password is required"):
+            result(one.ask("true"), 5)
+        assert not one.alive
+
+
+def test_a_host_that_goes_fails_what_waits_for_it() -> None:
+    with opened() as one:
+        waiting = one.ask("sleep 30")
+        runner = int(said(one.ask("ps -o ppid= -p $$"))[1])
+        one.ask(f"kill -9 {runner}")
+        with pytest.raises(OSError):
+            result(waiting, 5)
+        with pytest.raises(OSError):
+            result(one.ask("true"), 5)
+
+
+def test_a_change_whose_input_breaks_off_is_ended(tmp_path: object) -> None:
+    """Half a file must not look like a whole one."""
+    target = f"{tmp_path}/half"
+    program = None
+
+    def open_stream(command: str) -> Program:
+        nonlocal program
+        program = Program(["sh", "-c", command])
+        return program
+
+    one = Shell(open_stream, sudo="")
+    one.wait()
+    assert program is not None
+    program.write(b"c 1 0 0 %d 1000\n" % len(f"cat > {target}; echo whole >> {target}.whole"))
+    program.write(f"cat > {target}; echo whole >> {target}.whole".encode() + b"only this")
+    time.sleep(0.3)
+    one.close()
+    time.sleep(0.5)
+    assert subprocess.run(["test", "-e", f"{target}.whole"], check=False).returncode == 1
