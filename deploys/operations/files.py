@@ -29,7 +29,7 @@ def installed(wanted: FileSet) -> Generator[Any, None, None]:
     step is confirmed over a new connection before it counts as done.
     """
     resolve = context.current_environment().secrets.resolve
-    paths = {managed.path for managed in wanted.files}
+    paths = [managed.path for managed in wanted.files]  # in one order in every process: what is asked is remembered
     states = host.get_fact(FileStates, paths=[*paths, *wanted.remove], folders=list(wanted.only))
     changed = [f for f in wanted.files if not _stands(f, states.get(f.path), f.digest(resolve))]
     gone = [path for path in states if path not in paths]

@@ -182,7 +182,7 @@ class Fleet:
         transport = client.get_transport() if client else None
         return bool(transport and transport.is_active())
 
-    def _state(self, names: list[str], *, first_contact: bool = False, check: bool = True) -> State:
+    def _state(self, names: list[str], *, first_contact: bool = False) -> State:
         """A fresh pyinfra state over `names`; the process-wide contexts point to it from here on."""
         pyinfra.is_cli = True  # the API path merges operations of different hosts by index
         data = [(f"@{connector.NAME}/{name}", self._data(name, first_contact)) for name in names]
@@ -190,7 +190,7 @@ class Fleet:
         for name in names:
             for role in self.environment.hosts[name].roles:
                 roles.setdefault(role, ([], {}))[0].append(f"@{connector.NAME}/{name}")
-        state = State(check_for_changes=check)
+        state = State(check_for_changes=False)  # `Pass.decide` does, side by side
         state.cwd = str(Path.cwd())
         config = Config(FAIL_PERCENT=None, CONNECT_TIMEOUT=10)
         ctx_state.set(state)
@@ -219,7 +219,7 @@ class Fleet:
                 outcome.hosts[name] = HostOutcome(name, reachable=False, error=f"not reachable: {reason}")
         if not names:
             return outcome
-        state = self._state(names, check=not execute)
+        state = self._state(names)
         memory = Memory(ssh.state_folder() / "questions", f"{self.environment.system} {deploy.name}")
 
         def lend(host: Host) -> None:
@@ -234,8 +234,14 @@ class Fleet:
         one.prepare(deploy)
         if execute:
             one.execute(observer)
+        else:
+            one.decide()
         one.collect(executed=execute)
-        asked = {host.name: list(_knowledge(host).asked) for host in state.activated_hosts}
+        asked = {}
+        for host in state.activated_hosts:
+            knowledge, record = _knowledge(host), outcome.hosts[host.name]
+            asked[host.name] = list(knowledge.asked)
+            record.questions, record.known = knowledge.counts.questions, knowledge.counts.known
         memory.keep(asked | {kind_of(self.environment, name): questions for name, questions in asked.items()})
         return outcome
 

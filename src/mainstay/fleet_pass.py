@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import gevent
 import pyinfra
 from gevent.event import Event
+from gevent.pool import Pool
 from pyinfra.api import Host, State
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import StateStage
@@ -25,6 +26,8 @@ from mainstay.context import TOGETHER
 from mainstay.outcome import FleetOutcome, OpOutcome
 from mainstay.plan_notes import IRREVERSIBLE, notes_of
 
+# Operations of one host that are decided at the same time: enough to fill a round, few enough for a fleet's memory.
+SIDE_BY_SIDE = 24
 UNDECIDED = "a question about the host failed, so nothing was decided from it"
 
 
@@ -68,7 +71,38 @@ class Pass:
 
         hosts = list(self.state.inventory.get_active_hosts())
         gevent.joinall([self.state.pool.spawn(evaluate, host) for host in hosts], raise_error=True)
-        broken = {host for host in hosts if self.outcome.hosts[host.name].error}
+        self._leave_out_broken()
+
+    def decide(self) -> None:
+        """Finds out for each operation whether it would change anything: those of a host side by side, too.
+
+        They wait for answers together, so that a host of which nothing is known yet is asked in as many rounds as one
+        operation has questions, and not one by one.
+        """
+
+        def of_host(host: Host) -> None:
+            pool = Pool(SIDE_BY_SIDE)
+            for op_hash in host.op_hash_order:
+                pool.spawn(self._decide, host, op_hash)
+            pool.join()
+
+        hosts = list(self.state.inventory.get_active_hosts())
+        gevent.joinall([self.state.pool.spawn(of_host, host) for host in hosts], raise_error=True)
+        self._leave_out_broken()
+
+    def _decide(self, host: Host, op_hash: str) -> None:
+        data = self.state.ops[host].get(op_hash)
+        if data is None:
+            return
+        try:
+            with ctx_config.use(self.state.config.copy()), ctx_host.use(host):
+                data.operation_meta.will_change  # noqa: B018  pyinfra decides when it is asked
+        except Exception as error:  # as in `prepare`
+            record = self.outcome.hosts[host.name]
+            record.error = record.error or _sentence(error)
+
+    def _leave_out_broken(self) -> None:
+        broken = {host for host in self.state.active_hosts if self.outcome.hosts[host.name].error}
         self.state.active_hosts -= broken
         self.state.failed_hosts |= broken
 
@@ -101,6 +135,7 @@ class Pass:
             name = _name(self.state, op_hash)
             if name == TOGETHER:
                 together.wait()
+                _changed(host)  # others worked meanwhile, and so may this host have
             if observer:
                 observer.host_op(host.name, name, "start")
             ok = run_host_op(self.state, host, op_hash)
@@ -142,12 +177,21 @@ class Pass:
                 yield pyinfra.api.StringCommand("false")
                 return
             try:
-                yield from _of_run(generator(), self.run_id, host.name, op_hash)
+                for command in _of_run(generator(), self.run_id, host.name, op_hash):
+                    yield command
+                    if not isinstance(command, pyinfra.api.StringCommand):
+                        _changed(host)  # it may have gone its own way to the host
             except Exception as error:
                 record.error = _sentence(error)
                 yield pyinfra.api.StringCommand("false")
 
         return commands
+
+
+def _changed(host: Host) -> None:
+    knowledge = getattr(host.connector, "knowledge", None)
+    if knowledge is not None:
+        knowledge.changed()
 
 
 class _Together:

@@ -26,12 +26,19 @@ class OpOutcome:
 
 @dataclass
 class HostOutcome:
-    """One host: whether it was reached, what each operation did there, and why it failed, if it did."""
+    """One host: whether it was reached, what each operation did there, and why it failed, if it did.
+
+    Attributes:
+        questions: how many were asked about it.
+        known: how many of them had been asked ahead, or before.
+    """
 
     host: str
     reachable: bool = True
     error: str = ""
     ops: list[OpOutcome] = field(default_factory=list)
+    questions: int = 0
+    known: int = 0
 
     @property
     def ok(self) -> bool:

@@ -63,7 +63,9 @@ def test_answers_are_those_of_a_host_that_is_asked_each_time(
             assert found == state.get(number, "none")
         else:
             knowledge.changed()
-            result(shell.change(f"echo {text} > {folder}/{number}"), 10)
+            sent = shell.change(f"echo {text} > {folder}/{number}")
+            knowledge.foresee()
+            result(sent, 10)
             state[number] = text
 
 
@@ -106,6 +108,19 @@ def test_after_a_change_only_what_follows_is_asked_again_more_with_each_question
     knowledge.ask(questions[4])
     result(shell.change("true"), 10)
     assert set(trace(tmp_path)) <= set("cdefg"), "one, then two of those that follow"
+
+
+def test_what_came_next_last_time_goes_along_with_a_change_and_sees_what_it_did(shell: Shell, tmp_path: Path) -> None:
+    look = Question(f"cat {tmp_path}/new 2>/dev/null || echo none")
+    knowledge = Knowledge(shell, [counting(tmp_path, "a"), look])
+    knowledge.ask(counting(tmp_path, "a"))
+    knowledge.changed()
+    sent = shell.change(f"sleep 0.3; echo there > {tmp_path}/new")
+    knowledge.foresee()
+    result(sent, 10)
+    before = knowledge.counts.known
+    assert knowledge.ask(look).out == b"there\n"
+    assert knowledge.counts.known == before + 1
 
 
 def test_a_question_with_a_secret_is_answered_and_not_kept(shell: Shell) -> None:

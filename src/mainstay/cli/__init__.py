@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -38,6 +39,11 @@ _ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if
 def run(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code (see `mainstay.errors`)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a diff may hold what a host's file holds: bytes that are no text
     try:
         result = _app(words)(words, prog_name="mainstay", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -92,6 +92,8 @@ def _host_json(host: HostOutcome) -> dict[str, Any]:
         "reason": host.reason,
         "changes": rows(host.changes),
         "remarks": rows(host.remarks),
+        "questions": host.questions,
+        "known": host.known,
     }
 
 

@@ -32,6 +32,7 @@ NAME = "mainstay"
 # Arguments with which a command does not run as plain root in plain sudo's surroundings.
 _OTHERWISE = ("_sudo_user", "_use_sudo_login", "_preserve_sudo_env", "_su_user", "_doas", "_dzdo")
 _OF_SUDO = ("_sudo", "_sudo_password", "_sudo_askpass_path")
+_PLACE = ("in_op", "current_op_hash", "current_op_global_arguments", "current_op_deploy_data")
 _LOCAL = gevent.local.local()
 
 
@@ -75,11 +76,15 @@ class MainstayConnector(SSHConnector):
         raw = line.get_raw_value()
         if is_question() and not stdin and self.knowledge:
             question = Question(raw, limit or QUESTION_LIMIT_S)
-            answer = self.knowledge.ask(question, remember=raw == line.get_masked_value() == mask(raw))
+            with _own_place(self.host):
+                answer = self.knowledge.ask(question, remember=raw == line.get_masked_value() == mask(raw))
             output = output_of(answer, "surrogateescape")
         else:
             self._changed()
-            answer = _finished(shell.change(raw, stdin, limit), limit)
+            sent = shell.change(raw, stdin, limit)
+            if self.knowledge is not None:
+                self.knowledge.foresee()
+            answer = _finished(sent, limit)
             output = output_of(answer, "replace")
         if print_output:
             for one in output:
@@ -197,6 +202,17 @@ def output_of(answer: Answer, errors: str) -> CommandOutput:
         if rest:
             lines.append(OutputLine(names[is_error], rest.decode("utf-8", errors)))
     return CommandOutput(lines)
+
+
+@contextmanager
+def _own_place(host: Host) -> Iterator[None]:
+    """Keeps where pyinfra stands in an operation: while it waits, other operations of the same host go on."""
+    kept = {name: getattr(host, name) for name in _PLACE}
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(host, name, value)
 
 
 @contextmanager

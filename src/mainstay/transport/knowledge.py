@@ -6,6 +6,7 @@ with its user and shell, and nothing is believed that was asked before the last 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -28,11 +29,10 @@ class Question:
 
 @dataclass
 class Counts:
-    """How a host was asked: questions of this side, those that were known already, and round trips waited for."""
+    """How a host was asked: questions of this side, and how many of them were known, or on their way, already."""
 
     questions: int = 0
     known: int = 0
-    trips: int = 0
 
 
 class Knowledge:
@@ -48,12 +48,14 @@ class Knowledge:
         self._shell = shell
         self._remembered = list(remembered)
         self._places = {question: place for place, question in enumerate(self._remembered)}
+        self._next = 0  # the place of the question that followed the one asked last
         self._clock = clock
         self._known: dict[Question, tuple[float, Future[Answer]]] = {}
         # How many of the remembered questions go along with one that is asked: all of them on a host that nothing has
         # changed yet; after a change, more with each question that no change has followed.
         self._ahead = max(1, len(self._remembered))
         self._untouched = True
+        self._lock = threading.Lock()
         self.asked: dict[Question, None] = {}
         self.counts = Counts()
 
@@ -70,23 +72,31 @@ class Knowledge:
         self.counts.questions += 1
         if remember:
             self.asked.setdefault(question)
-        future = self._believed(question)
-        if future is not None:
-            self.counts.known += 1
-        else:
-            future = self._send(question)
-        if not future.done():
-            self.counts.trips += 1
+        self._next = self._places.get(question, self._next - 1) + 1
+        with self._lock:  # what is being asked ahead is not asked once more by those who wait beside
+            future = self._believed(question)
+            if future is not None:
+                self.counts.known += 1
+            else:
+                future = self._send(question)
         try:
             return result(future, question.limit)
         except Forgotten:  # something else changed the host in between
-            self._known.pop(question, None)
-            return result(self._send(question), question.limit)
+            with self._lock:
+                future = self._send(question)
+            return result(future, question.limit)
 
     def changed(self) -> None:
         """Something was or is about to be changed: whatever was answered before is not believed any more."""
         self._known.clear()
         self._ahead, self._untouched = 1, False
+
+    def foresee(self) -> None:
+        """Sends, behind a change that was just sent, the question that came next last time: one wait for both."""
+        with self._lock:
+            for question in self._remembered[self._next : self._next + 1]:
+                (future,) = self._shell.ask_all([(question.command, question.limit)])
+                self._known[question] = (self._clock(), future)
 
     def _believed(self, question: Question) -> Future[Answer] | None:
         moment, future = self._known.get(question, (0.0, None))
@@ -95,11 +105,10 @@ class Knowledge:
     def _send(self, question: Question) -> Future[Answer]:
         """Asks it, and after it those that followed it last time."""
         now = self._clock()
-        future = self._shell.ask(question.command, limit=question.limit)
-        self._known[question] = (now, future)
-        first = 0 if self._untouched else self._places.get(question, -1) + 1
-        for later in self._remembered[first : first + self._ahead]:
-            if self._believed(later) is None:
-                self._known[later] = (now, self._shell.ask(later.command, limit=later.limit))
+        first = 0 if self._untouched else self._next
+        later = self._remembered[first : first + self._ahead]
+        wanted = [question, *(one for one in later if one != question and self._believed(one) is None)]
+        sent = self._shell.ask_all([(one.command, one.limit) for one in wanted])
+        self._known |= {one: (now, future) for one, future in zip(wanted, sent, strict=True)}
         self._ahead, self._untouched = 2 * self._ahead, False
-        return future
+        return sent[0]

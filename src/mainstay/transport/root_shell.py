@@ -73,7 +73,9 @@ class Replay:
         return result(sent, LIMIT_S)
 
     def _send_ahead(self) -> None:
-        self._ahead.extend((one, self._send(one)) for one in self._script[self._next :])
+        rest = self._script[self._next :]
+        sent = self._shell.ask_all([(one.command, one.limit) for one in rest])
+        self._ahead.extend(zip(rest, sent, strict=True))
 
     def _send(self, question: Question) -> Future[Answer]:
         return self._shell.ask(question.command, limit=question.limit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -139,6 +139,17 @@ class Shell:
         """Has a command run that changes nothing, beside others; `limit` in seconds, 0 for none."""
         return self._send("q", command, stdin, limit, 0)
 
+    def ask_all(self, questions: Sequence[tuple[str, float]]) -> list[Future[Answer]]:
+        """Has commands run that change nothing, each with its limit in seconds, all in one message."""
+        frames, futures = b"", []
+        with self._lock:
+            for command, limit in questions:
+                head, future = self._frame("q", command, 0, limit, 0)
+                frames += head
+                futures.append(future)
+            self._write(frames)
+        return futures
+
     def change(self, command: str, stdin: bytes = b"", limit: float = 0, group: int = 0) -> Future[Answer]:
         """Has a command run alone, after those before it; questions that still run are ended.
 
@@ -157,24 +168,33 @@ class Shell:
         self._fail("the connection was closed")
 
     def _send(self, kind: str, command: str, stdin: bytes, limit: float, group: int) -> Future[Answer]:
-        request = _Request(Future(), limit)
-        text = command.encode("utf-8", "surrogateescape")
         with self._lock:
-            self._numbers += 1
-            number = self._numbers
-            if kind != "f":
-                self._requests[number] = request
-            if self._gone:
-                self._fail(self._gone)
-                return request.future
-            head = b"%s %d %g %d %d %d\n" % (kind.encode(), number, limit, group, len(text), len(stdin))
-            try:
-                self._stream.write(head + text + stdin[:_PIECE])
-                for start in range(_PIECE, len(stdin), _PIECE):
-                    self._stream.write(stdin[start : start + _PIECE])
-            except (OSError, EOFError) as error:
-                self._fail(f"the connection broke: {error or type(error).__name__}")
-        return request.future
+            head, future = self._frame(kind, command, len(stdin), limit, group)
+            self._write(head + stdin[:_PIECE])
+            for start in range(_PIECE, len(stdin), _PIECE):
+                self._write(stdin[start : start + _PIECE])
+        return future
+
+    def _frame(
+        self, kind: str, command: str, input_bytes: int, limit: float, group: int
+    ) -> tuple[bytes, Future[Answer]]:
+        """A request's first bytes, up to its standard input, and what will hold its answer."""
+        self._numbers += 1
+        request = _Request(Future(), limit)
+        if kind != "f":
+            self._requests[self._numbers] = request
+        text = command.encode("utf-8", "surrogateescape")
+        sizes = b"%d %g %d %d %d" % (self._numbers, limit, group, len(text), input_bytes)
+        return b"%s %s\n%s" % (kind.encode(), sizes, text), request.future
+
+    def _write(self, data: bytes) -> None:
+        if self._gone:
+            self._fail(self._gone)
+            return
+        try:
+            self._stream.write(data)
+        except (OSError, EOFError) as error:
+            self._fail(f"the connection broke: {error or type(error).__name__}")
 
     def _fail(self, reason: str) -> None:
         self._gone = self._gone or reason
