@@ -106,10 +106,15 @@ def loaded(text: str) -> Load:
     return Load(answers, errors, float(total[1]))
 
 
+def version_on(laptop: Laptop, host: str) -> str:
+    """What answers on the canonical port of an app host."""
+    said = laptop.sh(host, "curl -sS http://127.0.0.1:8000/version")
+    return ", ".join(re.findall(r'"version":\s*"([^"]+)"', said))
+
+
 def versions(laptop: Laptop) -> set[str]:
     """What answers on the canonical port of every app host."""
-    ask = "curl -sS http://127.0.0.1:8000/version"
-    return {version for host in APPS for version in re.findall(r'"version":\s*"([^"]+)"', laptop.sh(host, ask))}
+    return {version_on(laptop, host) for host in APPS}
 
 
 def serving(laptop: Laptop, host: str) -> str:
@@ -218,3 +223,18 @@ def test_a_web_host_that_lacks_an_asset_asks_another(production: Laptop) -> None
     assert "fresh()" in production.sh(WEBS[0], f"{ask}/new.0badcafe.js")
     assert production.sh(WEBS[0], f"{ask}/none.00000000.js").split()[1] == "404"
     production.sh(WEBS[1], f"rm {asset}")
+
+
+def test_a_canary_goes_back_alone_and_its_version_is_on_hold_for_all(production: Laptop) -> None:
+    pin(production, "1.4.0")
+    done = production.mainstay(*ROLLOUT)
+    assert done.code == 0, done.text
+    others = [host for host in HOSTS if host != APPS[0]]
+    before = production.fingerprints(others)
+    done = production.mainstay("rollback", PRODUCTION, "--limit", APPS[0], "--reason", "a canary", "--json")
+    assert done.code == 0, done.text
+    assert [version_on(production, host) for host in APPS] == ["1.0.0", "1.4.0", "1.4.0"]
+    same(before, production.fingerprints(others))
+    refused = production.mainstay(*ROLLOUT)
+    assert refused.code == 3, refused.text
+    assert "backend 1.4.0 is on hold" in refused.err

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -117,6 +118,18 @@ def test_what_a_hanging_question_started_is_ended_with_it(shell: Shell) -> None:
     assert said(shell.ask("pgrep -f 'sleep 47.[5]' || true"))[1] == b""
 
 
+def test_a_change_over_its_limit_is_not_cut_short(shell: Shell, tmp_path: Path) -> None:
+    """A put-back that takes long must not be left half done."""
+    script = f"trap 'echo told >> {tmp_path}/told' TERM; sleep 1.5; echo done > {tmp_path}/done"
+    with pytest.raises(TimeoutError):
+        result(shell.change(script, limit=0.3), 5)
+    assert said(shell.change("echo next"))[1] == b"next\n"
+    deadline = time.monotonic() + 6
+    while not (tmp_path / "done").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (tmp_path / "done").exists() and not (tmp_path / "told").exists()
+
+
 def test_a_change_ends_the_questions_in_hand_and_runs_alone(shell: Shell) -> None:
     waiting = [shell.ask("sleep 30") for _ in range(6)]
     changed = shell.change("sleep 0.3; date +%s%N")
@@ -187,7 +200,7 @@ def test_a_host_that_goes_fails_what_waits_for_it() -> None:
             result(one.ask("true"), 5)
 
 
-def test_a_change_whose_input_breaks_off_is_ended(tmp_path: object) -> None:
+def test_a_change_whose_input_breaks_off_is_ended(tmp_path: Path) -> None:
     """Half a file must not look like a whole one."""
     target = f"{tmp_path}/half"
     program = None

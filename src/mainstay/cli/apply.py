@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mainstay import inventory
+from mainstay import inventory, verify
 from mainstay.cli import output, reporting, target
 from mainstay.cli.rollout import command_line
 from mainstay.engine import rollout
@@ -47,6 +47,7 @@ def command(
         at_once=True,
     )
     reporter = reporting.ConsoleReporter()
+    verify.warm()
     with Stop() as stop:
         try:
             result = rollout.Rollout(request, reporter, stop).run([loaded], staging)

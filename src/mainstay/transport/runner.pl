@@ -9,6 +9,10 @@
 #         LIMIT: seconds, 0 for none. GROUP: changes of a group that has had a failure are not run; 0 for none.
 #   out:  o|e ID BYTES "\n" standard output or error;  x ID END "\n", END: exit code (128 + signal), or one of
 #         t (took longer than its limit), s (not run: its group had failed), k (ended by a change or by forget)
+#
+# A question over its limit is killed. A change is not waited for any longer and goes on by itself, as it does when the
+# connection breaks: what has begun to change a host is finished or undone, whoever listens. With half of its input it is
+# killed in both cases.
 use strict;
 use warnings;
 use POSIX ();
@@ -89,8 +93,10 @@ sub done {
 sub stop {
     my ($job, $end) = @_;
     delete $running{$job->{pid}};
-    $ending{$job->{pid}} = now() + GRACE_S;
-    kill "TERM", -$job->{pid};
+    if ($job->{kind} eq "q" || $job->{left} || length $job->{held}) {
+        $ending{$job->{pid}} = now() + GRACE_S;
+        kill "TERM", -$job->{pid};
+    }
     done($job, $end);
 }
 
@@ -201,5 +207,5 @@ while (1) {
         last unless $n;
     }
 }
-# The connection is gone. A change goes on by itself, as under plain ssh, but never with half of its input.
-kill "KILL", -$_->{pid} for grep { $_->{kind} eq "q" || $_->{left} } values %running;
+# The connection is gone.
+kill "KILL", -$_->{pid} for grep { $_->{kind} eq "q" || $_->{left} || length $_->{held} } values %running;
