@@ -91,8 +91,8 @@ class Shell:
     """The runner on one host.
 
     Every method may be called from any thread. Answers come as futures, which raise `TimeoutError` where a command
-    took longer than its limit (a question is ended then, a change goes on by itself), `Forgotten`, or `OSError` where the
-    connection is gone.
+    took longer than its limit (a question is ended then, a change goes on by itself), `Forgotten`, or `OSError` where
+    the connection is gone.
 
     Args:
         open_stream: starts a command on the host.
