@@ -25,6 +25,7 @@ from pyinfra_cli.util import exec_file
 from mainstay.context import TOGETHER
 from mainstay.outcome import FleetOutcome, OpOutcome
 from mainstay.plan_notes import IRREVERSIBLE, notes_of
+from mainstay.transport.shipment import Load, Shipment, Undelivered
 
 # Operations of one host that are decided at the same time: enough to fill a round, few enough for a fleet's memory.
 SIDE_BY_SIDE = 24
@@ -112,7 +113,7 @@ class Pass:
         self.state.is_executing = True
         for host, ops in self.state.ops.items():
             for op_hash, data in ops.items():
-                data.command_generator = self._guarded(data.command_generator, host, op_hash)
+                data.command_generator = self._guarded(data, host, op_hash)
         hosts = list(self.state.inventory.get_active_hosts())
         together = _Together(len(hosts))
 
@@ -166,8 +167,9 @@ class Pass:
         output = "" if ok else "\n".join(meta.stdout_lines + meta.stderr_lines)
         return OpOutcome(name, changed=meta.did_change(), ok=ok, notes=notes, output=output)
 
-    def _guarded(self, generator: Callable[[], Iterator[Any]], host: Host, op_hash: str) -> Callable[[], Iterator[Any]]:
+    def _guarded(self, data: Any, host: Host, op_hash: str) -> Callable[[], Iterator[Any]]:
         """A Python exception in one host's operation would end the run for all hosts: make it that host's failure."""
+        generator = data.command_generator
 
         def commands() -> Iterator[Any]:
             record = self.outcome.hosts[host.name]
@@ -177,15 +179,26 @@ class Pass:
                 yield pyinfra.api.StringCommand("false")
                 return
             try:
-                for command in _of_run(generator(), self.run_id, host.name, op_hash):
-                    yield command
-                    if not isinstance(command, pyinfra.api.StringCommand):
-                        _changed(host)  # it may have gone its own way to the host
+                with Load(host, data.global_arguments) as load:
+                    yield from _sent_together(load, _of_run(generator(), self.run_id, host.name, op_hash), host)
+            except Undelivered as error:
+                yield Shipment([], error.output, failed=True)
             except Exception as error:
                 record.error = _sentence(error)
                 yield pyinfra.api.StringCommand("false")
 
         return commands
+
+
+def _sent_together(load: Load, commands: Iterator[Any], host: Host) -> Iterator[Any]:
+    for command in commands:
+        if load.takes(command):
+            continue
+        yield from load.rest()
+        yield command
+        if not isinstance(command, pyinfra.api.StringCommand):
+            _changed(host)  # it may have gone its own way to the host
+    yield from load.rest()
 
 
 def _changed(host: Host) -> None:

@@ -8,13 +8,15 @@ pyinfra 3.10; upstream, `run_shell_command` would be told whether a fact asks.
 from __future__ import annotations
 
 import functools
+import itertools
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import gevent.local
 import pyinfra
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import StringCommand
 from pyinfra.api.host import Host
 from pyinfra.api.output import echo
@@ -33,6 +35,7 @@ NAME = "mainstay"
 _OTHERWISE = ("_sudo_user", "_use_sudo_login", "_preserve_sudo_env", "_su_user", "_doas", "_dzdo")
 _OF_SUDO = ("_sudo", "_sudo_password", "_sudo_askpass_path")
 _PLACE = ("in_op", "current_op_hash", "current_op_global_arguments", "current_op_deploy_data")
+_GROUPS = itertools.count(1)
 _LOCAL = gevent.local.local()
 
 
@@ -41,6 +44,8 @@ class MainstayConnector(SSHConnector):
 
     shell: Shell | None = None
     knowledge: Knowledge | None = None
+    # Called before anything is sent, to send what an operation has yielded already.
+    before_asking: Callable[[], None] | None = None
 
     @override
     @staticmethod
@@ -62,7 +67,9 @@ class MainstayConnector(SSHConnector):
     def run_shell_command(
         self, command: StringCommand, print_output: bool = False, print_input: bool = False, **arguments: Any
     ) -> tuple[bool, CommandOutput]:
-        if not _through_shell(arguments):
+        if self.before_asking is not None:
+            self.before_asking()
+        if not goes_through_shell(arguments):
             self._changed()
             return super().run_shell_command(command, print_output, print_input, **arguments)
         control = extract_control_arguments(arguments)  # type: ignore[arg-type]  # pyinfra's own TypedDict
@@ -103,7 +110,7 @@ class MainstayConnector(SSHConnector):
     ) -> bool:
         """Uploads as the new whole file or not at all; a new one is its owner's alone until an operation says more."""
         self._changed()
-        if not _through_shell(arguments):
+        if not goes_through_shell(arguments):
             return super().put_file(
                 filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
             )
@@ -125,7 +132,7 @@ class MainstayConnector(SSHConnector):
         **arguments: Any,
     ) -> bool:
         """Downloads without a copy on the host that others could read."""
-        if not _through_shell(arguments):
+        if not goes_through_shell(arguments):
             return super().get_file(
                 remote_filename, filename_or_io, remote_temp_filename, print_output, print_input, **arguments
             )
@@ -145,6 +152,36 @@ class MainstayConnector(SSHConnector):
             self.shell.close()
         if self.client is not None:
             self.client.close()  # pyinfra's own leaves the socket open
+
+    def ship(self, commands: Sequence[StringCommand], arguments: Mapping[str, Any]) -> tuple[bool, CommandOutput]:
+        """Runs commands in order, sent together; the first that fails is the last that is run.
+
+        Args:
+            arguments: what their operation was given; a command's own come before.
+
+        Raises:
+            TimeoutError, OSError: as a command that is run alone.
+        """
+        self._changed()
+        group = next(_GROUPS)
+        sent = []
+        for command in commands:
+            own = {**arguments, **command.connector_arguments}
+            own = {key: value for key, value in own.items() if key in CONNECTOR_ARGUMENT_KEYS}
+            control = extract_control_arguments(own)  # type: ignore[arg-type]  # pyinfra's own TypedDict
+            limit = float(control.get("_timeout") or 0)
+            shell = self.open_shell(str(own.get("_sudo_password") or ""))
+            raw = command_of(command, own).get_raw_value()
+            sent.append((shell.change(raw, _bytes_of(control.get("_stdin")), limit, group), limit))
+        if self.knowledge is not None:
+            self.knowledge.foresee()
+        lines: list[OutputLine] = []
+        for future, limit in sent:
+            answer = _finished(future, limit)
+            lines += output_of(answer, "replace").combined_lines
+            if answer.status != 0:
+                return False, CommandOutput(lines)
+        return True, CommandOutput(lines)
 
     def _changed(self) -> None:
         if self.knowledge is not None:
@@ -247,7 +284,8 @@ def _mark_questions() -> None:
 _mark_questions()
 
 
-def _through_shell(arguments: dict[str, Any]) -> bool:
+def goes_through_shell(arguments: Mapping[str, Any]) -> bool:
+    """Whether a command with these arguments is run as root in the host's shell."""
     return bool(arguments.get("_sudo")) and not arguments.get("_get_pty")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -22,7 +21,8 @@ class Program:
 
     def read(self) -> bytes:
         """What has come; empty at the end."""
-        return os.read(self._from.fileno(), _MOST)
+        piece: bytes = self._from.read1(_MOST)  # type: ignore[attr-defined]  # of gevent's pipes too
+        return piece
 
     def write(self, data: bytes) -> None:
         """Sends all of it."""

@@ -1,0 +1,16 @@
+"""Plans and applies are the same whether a host's answers are asked one by one, or known and asked ahead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_a_pass_over_random_deploys_is_the_same_with_and_without_what_is_known() -> None:
+    """Random interleavings of reads and writes, failing operations among them, over whatever was remembered."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.passes", "25"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
