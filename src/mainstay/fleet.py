@@ -19,23 +19,21 @@ from typing import Any
 
 import gevent
 import paramiko
-import pyinfra
-from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api import Host, State
 from pyinfra.api.connect import connect_all
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import BaseStateCallback, StateStage
 from pyinfra.connectors import util as connector_util
-from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from typing_extensions import override
 
 from mainstay import plan_notes, ssh
 from mainstay.errors import HostError
-from mainstay.fleet_pass import Observer, Pass
+from mainstay.fleet_pass import Observer, Pass, state_over
 from mainstay.inventory import Environment
 from mainstay.outcome import FleetOutcome, HostOutcome
 from mainstay.transport import connector
 from mainstay.transport.knowledge import Knowledge
-from mainstay.transport.memory import Memory, kind_of
+from mainstay.transport.memory import Memory, kind_of, recalled
 from mainstay.transport.shell import Shell, result
 
 # pyinfra narrates to its own logger; Mainstay has its own output, and masks it.
@@ -99,7 +97,7 @@ class Fleet:
                 pass  # "No hosts remaining": each host's own reason is in `refused`
             for host in state.inventory:
                 if host.connected:
-                    self._clients[host.name] = _connector(host).client
+                    self._clients[host.name] = connector.connector_of(host).client
                     self.unreachable.pop(host.name, None)
                 elif not first_contact or host.name not in self.unreachable:
                     self.unreachable[host.name] = refused.reasons.get(host.name, "no connection")
@@ -156,11 +154,14 @@ class Fleet:
         Raises:
             HostError: the host is not connected.
         """
+        channel: paramiko.Channel = self._client(name).get_transport().open_session()
+        return channel
+
+    def _client(self, name: str) -> Any:
         client = self._clients.get(name)
         if client is None:
             raise HostError(name, self.unreachable.get(name, "not connected"))
-        channel: paramiko.Channel = client.get_transport().open_session()
-        return channel
+        return client
 
     def _shell(self, name: str) -> Shell:
         """The process that runs what is asked of one host; one for each connection.
@@ -169,9 +170,7 @@ class Fleet:
             HostError: the host is not connected.
             OSError: it cannot be started.
         """
-        client = self._clients.get(name)
-        if client is None:
-            raise HostError(name, self.unreachable.get(name, "not connected"))
+        client = self._client(name)
         found = self._shells.get(name)
         if found is None or not found.alive:
             found = self._shells[name] = connector.open_shell(client)
@@ -183,23 +182,12 @@ class Fleet:
         return bool(transport and transport.is_active())
 
     def _state(self, names: list[str], *, first_contact: bool = False) -> State:
-        """A fresh pyinfra state over `names`; the process-wide contexts point to it from here on."""
-        pyinfra.is_cli = True  # the API path merges operations of different hosts by index
         data = [(f"@{connector.NAME}/{name}", self._data(name, first_contact)) for name in names]
         roles: dict[str, Any] = {}
         for name in names:
             for role in self.environment.hosts[name].roles:
                 roles.setdefault(role, ([], {}))[0].append(f"@{connector.NAME}/{name}")
-        state = State(check_for_changes=False)  # `Pass.decide` does, side by side
-        state.cwd = str(Path.cwd())
-        config = Config(FAIL_PERCENT=None, CONNECT_TIMEOUT=10)
-        ctx_state.set(state)
-        ctx_config.set(config)
-        inventory = Inventory((data, {}), **roles)
-        ctx_inventory.set(inventory)
-        state.init(inventory, config)
-        config.lock_current_state()
-        return state
+        return state_over(data, roles)
 
     def _data(self, name: str, first_contact: bool) -> dict[str, Any]:
         data = ssh.host_data(self.environment, self.environment.hosts[name], first_contact=first_contact)
@@ -220,7 +208,7 @@ class Fleet:
         if not names:
             return outcome
         state = self._state(names)
-        memory = Memory(ssh.state_folder() / "questions", f"{self.environment.system} {deploy.name}")
+        memory = recalled(self.environment, deploy.name)
 
         def lend(host: Host) -> None:
             try:
@@ -247,7 +235,7 @@ class Fleet:
 
     def _lend(self, host: Host, memory: Memory) -> None:
         """Gives pyinfra's connector of one pass what stays open between passes, and what was asked in the last one."""
-        mine = _connector(host)
+        mine = connector.connector_of(host)
         mine.client, host.connected = self._clients[host.name], True
         mine.shell = self._shell(host.name)
         mine.knowledge = Knowledge(mine.shell, memory.of(host.name, kind_of(self.environment, host.name)))
@@ -264,12 +252,7 @@ class _ConnectErrors(BaseStateCallback):
         self.reasons[host.name] = str(error.args[0] if error.args else error)
 
 
-def _connector(host: Host) -> connector.MainstayConnector:
-    assert isinstance(host.connector, connector.MainstayConnector)  # noqa: S101  as `_state` chose it
-    return host.connector
-
-
 def _knowledge(host: Host) -> Knowledge:
-    found = _connector(host).knowledge
+    found = connector.connector_of(host).knowledge
     assert found is not None  # noqa: S101  as `_lend` gave it
     return found

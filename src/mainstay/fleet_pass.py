@@ -8,7 +8,7 @@ database that installs does not hold up a web server; they wait for each other o
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,15 +16,16 @@ import gevent
 import pyinfra
 from gevent.event import Event
 from gevent.pool import Pool
-from pyinfra.api import Host, State
+from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import StateStage
-from pyinfra.context import ctx_config, ctx_host
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.util import exec_file
 
 from mainstay.context import TOGETHER
 from mainstay.outcome import FleetOutcome, OpOutcome
 from mainstay.plan_notes import IRREVERSIBLE, notes_of
+from mainstay.transport.connector import connector_of
 from mainstay.transport.shipment import Load, Shipment, Undelivered
 
 # Operations of one host that are decided at the same time: enough to fill a round, few enough for a fleet's memory.
@@ -37,6 +38,21 @@ class Observer(Protocol):
 
     def host_op(self, host: str, op: str, status: str) -> None:
         """`status` is `start`, `ok` or `failed`."""
+
+
+def state_over(hosts: list[tuple[str, dict[str, Any]]], groups: Mapping[str, Any] | None = None) -> State:
+    """A fresh pyinfra state over hosts and their data; the process-wide contexts point to it from here on."""
+    pyinfra.is_cli = True  # the API path merges operations of different hosts by index
+    state = State(check_for_changes=False)  # `Pass.decide` does, side by side
+    state.cwd = str(Path.cwd())
+    config = Config(FAIL_PERCENT=None, CONNECT_TIMEOUT=10)
+    ctx_state.set(state)
+    ctx_config.set(config)
+    inventory = Inventory((hosts, {}), **(groups or {}))
+    ctx_inventory.set(inventory)
+    state.init(inventory, config)
+    config.lock_current_state()
+    return state
 
 
 def marker(run_id: str | None) -> str:
@@ -136,7 +152,7 @@ class Pass:
             name = _name(self.state, op_hash)
             if name == TOGETHER:
                 together.wait()
-                _changed(host)  # others worked meanwhile, and so may this host have
+                connector_of(host).changed()  # others worked meanwhile, and so may this host have
             if observer:
                 observer.host_op(host.name, name, "start")
             ok = run_host_op(self.state, host, op_hash)
@@ -197,14 +213,8 @@ def _sent_together(load: Load, commands: Iterator[Any], host: Host) -> Iterator[
         yield from load.rest()
         yield command
         if not isinstance(command, pyinfra.api.StringCommand):
-            _changed(host)  # it may have gone its own way to the host
+            connector_of(host).changed()  # it may have gone its own way to the host
     yield from load.rest()
-
-
-def _changed(host: Host) -> None:
-    knowledge = getattr(host.connector, "knowledge", None)
-    if knowledge is not None:
-        knowledge.changed()
 
 
 class _Together:

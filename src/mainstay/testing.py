@@ -22,7 +22,7 @@ from mainstay.errors import MainstayError
 from mainstay.inventory import Environment, Host
 from mainstay.secrets import mask
 from mainstay.transport import root_shell
-from mainstay.transport.memory import Memory, kind_of
+from mainstay.transport.memory import kind_of, recalled
 
 _ENVIRONMENT = pytest.StashKey[Environment]()
 _FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.option.hosts.split(",") if config.option.hosts else there
     config.option.hosts = ",".join(name if "://" in name else _spec(name) for name in chosen)
     what = sorted(Path(argument.partition("::")[0]).stem for argument in config.args)
-    memory = Memory(ssh.state_folder() / "questions", f"{environment.system} verify {' '.join(what)}")
+    memory = recalled(environment, f"verify {' '.join(what)}")
     root_shell.register(memory, lambda name: kind_of(environment, name))
 
 

@@ -20,18 +20,17 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pyinfra
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from pyinfra.api import Config, FactBase, Inventory, State, operation
+from pyinfra.api import FactBase, operation
 from pyinfra.api.state import StateStage
-from pyinfra.context import ctx_config, ctx_inventory, ctx_state, host
+from pyinfra.context import host
 
 from mainstay import fleet_pass
 from mainstay.fleet_pass import Pass
 from mainstay.outcome import FleetOutcome, HostOutcome
-from mainstay.transport.knowledge import Knowledge, Question
-from mainstay.transport.shell import Shell, result
+from mainstay.transport.knowledge import Knowledge
+from mainstay.transport.shell import Question, Shell, result
 from mainstay.transport.streams import Program
 
 NAMES = ("one", "two")
@@ -96,15 +95,7 @@ def declare() -> None:
 
 def run(shells: dict[str, Shell], remembered: list[Question] | None, deploy: Path, *, execute: bool) -> Any:
     """One pass: what came of it, what hosts were asked. Without `remembered`, all goes one by one, as in pyinfra."""
-    pyinfra.is_cli = True
-    state, config = State(check_for_changes=False), Config(FAIL_PERCENT=None)
-    state.cwd = str(Path.cwd())
-    ctx_state.set(state)
-    ctx_config.set(config)
-    inventory = Inventory(([f"@mainstay/{name}" for name in NAMES], {"_sudo": True}))
-    ctx_inventory.set(inventory)
-    state.init(inventory, config)
-    config.lock_current_state()
+    state = fleet_pass.state_over([(f"@mainstay/{name}", {"_sudo": True}) for name in NAMES])
     for one in state.inventory:
         one.connector.shell = shells[one.name]
         one.connector.knowledge = None if remembered is None else Knowledge(shells[one.name], remembered)

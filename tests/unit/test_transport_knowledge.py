@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mainstay.transport.knowledge import BELIEVED_S, Knowledge, Question
+from mainstay.transport.knowledge import BELIEVED_S, Knowledge
 from mainstay.transport.root_shell import Replay
-from mainstay.transport.shell import Shell, result
+from mainstay.transport.shell import Question, Shell, result
 from mainstay.transport.streams import Program
 
 FILES = 4

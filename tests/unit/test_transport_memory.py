@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mainstay
-from mainstay.transport.knowledge import Question
 from mainstay.transport.memory import Memory
+from mainstay.transport.shell import Question
 
 ASKED = [Question("cat /etc/hostname"), Question("systemctl is-active nginx", limit=5)]
 

@@ -41,9 +41,8 @@ def run(argv: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a diff may hold what a host's file holds: bytes that are no text
+            # A diff may hold what a host's file holds: bytes that are no text.
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = _app(words)(words, prog_name="mainstay", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -22,18 +22,16 @@ from pyinfra.api.host import Host
 from pyinfra.api.output import echo
 from pyinfra.api.util import get_file_io
 from pyinfra.connectors.ssh import SSHConnector
-from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments, make_unix_command
+from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
 from typing_extensions import override
 
 from mainstay.secrets import mask
-from mainstay.transport.knowledge import QUESTION_LIMIT_S, Knowledge, Question
-from mainstay.transport.shell import Answer, Forgotten, Shell, result
+from mainstay.transport.commands import bytes_of, command_of, content_of, goes_through_shell, output_of, upload_command
+from mainstay.transport.knowledge import Knowledge
+from mainstay.transport.shell import QUESTION_LIMIT_S, Answer, Forgotten, Question, Shell, result
 from mainstay.transport.streams import Channel
 
 NAME = "mainstay"
-# Arguments with which a command does not run as plain root in plain sudo's surroundings.
-_OTHERWISE = ("_sudo_user", "_use_sudo_login", "_preserve_sudo_env", "_su_user", "_doas", "_dzdo")
-_OF_SUDO = ("_sudo", "_sudo_password", "_sudo_askpass_path")
 _PLACE = ("in_op", "current_op_hash", "current_op_global_arguments", "current_op_deploy_data")
 _GROUPS = itertools.count(1)
 _LOCAL = gevent.local.local()
@@ -52,14 +50,14 @@ class MainstayConnector(SSHConnector):
     def make_names_data(name: str) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         yield name, {"ssh_hostname": name}, []
 
-    def open_shell(self, password: str = "") -> Shell:
-        """The host's shell, started with the first call; `password` is what sudo asks for, sent on standard input.
+    def open_shell(self, arguments: Mapping[str, Any]) -> Shell:
+        """The host's shell, started with the first call; the arguments may hold the password that sudo asks for.
 
         Raises:
             OSError: no sudo, no Perl, or no answer; the host's own words.
         """
         if self.shell is None or not self.shell.alive:
-            self.shell = open_shell(self.client, password)
+            self.shell = open_shell(self.client, str(arguments.get("_sudo_password") or ""))
             self.knowledge = Knowledge(self.shell)
         return self.shell
 
@@ -70,16 +68,16 @@ class MainstayConnector(SSHConnector):
         if self.before_asking is not None:
             self.before_asking()
         if not goes_through_shell(arguments):
-            self._changed()
+            self.changed()
             return super().run_shell_command(command, print_output, print_input, **arguments)
         control = extract_control_arguments(arguments)  # type: ignore[arg-type]  # pyinfra's own TypedDict
         limit = float(control.get("_timeout") or 0)
-        stdin = _bytes_of(control.get("_stdin"))
+        stdin = bytes_of(control.get("_stdin"))
         successes = control.get("_success_exit_codes") or (0,)
         line = command_of(command, arguments)
         if print_input:
             echo(f"{self.host.print_prefix}>>> {line}", err=True)
-        shell = self.open_shell(str(arguments.get("_sudo_password") or ""))
+        shell = self.open_shell(arguments)
         raw = line.get_raw_value()
         if is_question() and not stdin and self.knowledge:
             question = Question(raw, limit or QUESTION_LIMIT_S)
@@ -87,7 +85,7 @@ class MainstayConnector(SSHConnector):
                 answer = self.knowledge.ask(question, remember=raw == line.get_masked_value() == mask(raw))
             output = output_of(answer, "surrogateescape")
         else:
-            self._changed()
+            self.changed()
             sent = shell.change(raw, stdin, limit)
             if self.knowledge is not None:
                 self.knowledge.foresee()
@@ -109,13 +107,13 @@ class MainstayConnector(SSHConnector):
         **arguments: Any,
     ) -> bool:
         """Uploads as the new whole file or not at all; a new one is its owner's alone until an operation says more."""
-        self._changed()
+        self.changed()
         if not goes_through_shell(arguments):
             return super().put_file(
                 filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
             )
-        data = _content(filename_or_io)
-        shell = self.open_shell(str(arguments.get("_sudo_password") or ""))
+        data = content_of(filename_or_io)
+        shell = self.open_shell(arguments)
         answer = _finished(shell.change(upload_command(remote_filename, len(data)), data), 0)
         if print_output or answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip() or remote_filename}", err=True)
@@ -136,7 +134,7 @@ class MainstayConnector(SSHConnector):
             return super().get_file(
                 remote_filename, filename_or_io, remote_temp_filename, print_output, print_input, **arguments
             )
-        shell = self.open_shell(str(arguments.get("_sudo_password") or ""))
+        shell = self.open_shell(arguments)
         answer = _finished(shell.change(f"cat -- {shlex.quote(remote_filename)}"), 0)
         if answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip()}", err=True)
@@ -162,7 +160,7 @@ class MainstayConnector(SSHConnector):
         Raises:
             TimeoutError, OSError: as a command that is run alone.
         """
-        self._changed()
+        self.changed()
         group = next(_GROUPS)
         sent = []
         for command in commands:
@@ -170,9 +168,9 @@ class MainstayConnector(SSHConnector):
             own = {key: value for key, value in own.items() if key in CONNECTOR_ARGUMENT_KEYS}
             control = extract_control_arguments(own)  # type: ignore[arg-type]  # pyinfra's own TypedDict
             limit = float(control.get("_timeout") or 0)
-            shell = self.open_shell(str(own.get("_sudo_password") or ""))
+            shell = self.open_shell(own)
             raw = command_of(command, own).get_raw_value()
-            sent.append((shell.change(raw, _bytes_of(control.get("_stdin")), limit, group), limit))
+            sent.append((shell.change(raw, bytes_of(control.get("_stdin")), limit, group), limit))
         if self.knowledge is not None:
             self.knowledge.foresee()
         lines: list[OutputLine] = []
@@ -183,9 +181,16 @@ class MainstayConnector(SSHConnector):
                 return False, CommandOutput(lines)
         return True, CommandOutput(lines)
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Something changed the host, or is about to: nothing that was answered before is believed."""
         if self.knowledge is not None:
             self.knowledge.changed()
+
+
+def connector_of(host: Host) -> MainstayConnector:
+    """The connector of a host that `@mainstay/` named."""
+    assert isinstance(host.connector, MainstayConnector)  # noqa: S101  as whoever asks has chosen it
+    return host.connector
 
 
 def open_shell(client: Any, password: str = "") -> Shell:
@@ -200,45 +205,6 @@ def open_shell(client: Any, password: str = "") -> Shell:
     )
     shell.wait()
     return shell
-
-
-def command_of(command: StringCommand, arguments: dict[str, Any]) -> StringCommand:
-    """What the host's root runs for a command of pyinfra with these arguments."""
-    inner = {key: value for key, value in arguments.items() if key not in _OF_SUDO}
-    if any(arguments.get(key) for key in _OTHERWISE):
-        return make_unix_command(command, **inner, _sudo=True)
-    if inner.get("_shell_executable", "sh") == "sh":
-        inner["_shell_executable"] = None  # the runner's own is sh
-    return make_unix_command(command, **inner)
-
-
-def upload_command(path: str, size: int) -> str:
-    """Writes standard input beside the file, and renames it only where all `size` bytes came.
-
-    Owner and mode are those of the file that it replaces; a new one is root's, 0600.
-    """
-    return (
-        f"set -eu; p=$(readlink -f -- {shlex.quote(path)}); umask 077\n"
-        'if [ -e "$p" ] && [ ! -f "$p" ]; then exec cat > "$p"; fi\n'
-        't=$(mktemp -- "$p.XXXXXX"); trap \'rm -f -- "$t"\' EXIT; cat > "$t"\n'
-        f'[ "$(stat -c %s -- "$t")" = {size} ] || {{ echo "{size} bytes were sent, not all arrived" >&2; exit 1; }}\n'
-        'if [ -e "$p" ]; then chown --reference="$p" -- "$t"; chmod --reference="$p" -- "$t"; fi\n'
-        'mv -fT -- "$t" "$p"'
-    )
-
-
-def output_of(answer: Answer, errors: str) -> CommandOutput:
-    """The lines as pyinfra wants them, in the order in which they came."""
-    lines: list[OutputLine] = []
-    open_ends = {True: b"", False: b""}
-    names = {True: "stderr", False: "stdout"}
-    for is_error, piece in answer.pieces:
-        *whole, open_ends[is_error] = (open_ends[is_error] + piece).split(b"\n")
-        lines += [OutputLine(names[is_error], line.decode("utf-8", errors)) for line in whole]
-    for is_error, rest in open_ends.items():
-        if rest:
-            lines.append(OutputLine(names[is_error], rest.decode("utf-8", errors)))
-    return CommandOutput(lines)
 
 
 @contextmanager
@@ -284,29 +250,8 @@ def _mark_questions() -> None:
 _mark_questions()
 
 
-def goes_through_shell(arguments: Mapping[str, Any]) -> bool:
-    """Whether a command with these arguments is run as root in the host's shell."""
-    return bool(arguments.get("_sudo")) and not arguments.get("_get_pty")
-
-
 def _finished(future: Any, limit: float) -> Answer:
     try:
         return result(future, limit)
     except Forgotten as error:
         raise OSError("not run: the command before it failed") from error
-
-
-def _bytes_of(stdin: Any) -> bytes:
-    """As pyinfra's own connectors send it: a string, or lines, each ended."""
-    if not stdin:
-        return b""
-    if hasattr(stdin, "readlines"):
-        stdin = stdin.readlines()
-    lines = stdin if isinstance(stdin, (list, tuple)) else [stdin]
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines).encode()
-
-
-def _content(source: Any) -> bytes:
-    with get_file_io(source) as file:
-        data = file.read()
-    return data.encode() if isinstance(data, str) else bytes(data)

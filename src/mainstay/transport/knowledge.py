@@ -12,19 +12,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from mainstay.transport.shell import Answer, Forgotten, Shell, result
+from mainstay.transport.shell import Answer, Forgotten, Question, Shell, result
 
 # A host changes by itself too: what was asked longer ago is asked again.
 BELIEVED_S = 60.0
-QUESTION_LIMIT_S = 120.0
-
-
-@dataclass(frozen=True)
-class Question:
-    """A command that changes nothing; `limit` in seconds."""
-
-    command: str
-    limit: float = QUESTION_LIMIT_S
 
 
 @dataclass
@@ -94,9 +85,7 @@ class Knowledge:
     def foresee(self) -> None:
         """Sends, behind a change that was just sent, the question that came next last time: one wait for both."""
         with self._lock:
-            for question in self._remembered[self._next : self._next + 1]:
-                (future,) = self._shell.ask_all([(question.command, question.limit)])
-                self._known[question] = (self._clock(), future)
+            self._ask(self._remembered[self._next : self._next + 1])
 
     def _believed(self, question: Question) -> Future[Answer] | None:
         moment, future = self._known.get(question, (0.0, None))
@@ -104,11 +93,15 @@ class Knowledge:
 
     def _send(self, question: Question) -> Future[Answer]:
         """Asks it, and after it those that followed it last time."""
-        now = self._clock()
         first = 0 if self._untouched else self._next
         later = self._remembered[first : first + self._ahead]
         wanted = [question, *(one for one in later if one != question and self._believed(one) is None)]
-        sent = self._shell.ask_all([(one.command, one.limit) for one in wanted])
-        self._known |= {one: (now, future) for one, future in zip(wanted, sent, strict=True)}
+        self._ask(wanted)
         self._ahead, self._untouched = 2 * self._ahead, False
-        return sent[0]
+        return self._known[question][1]
+
+    def _ask(self, questions: Sequence[Question]) -> None:
+        now = self._clock()
+        self._known |= {
+            one: (now, future) for one, future in zip(questions, self._shell.ask_all(questions), strict=True)
+        }

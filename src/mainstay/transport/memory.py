@@ -17,13 +17,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mainstay
+from mainstay import ssh
+from mainstay.errors import SecretError
 from mainstay.inventory import Environment
-from mainstay.transport.knowledge import Question
+from mainstay.secrets.writing import replace
+from mainstay.transport.shell import Question
 
 # More than any host is asked; a list that grows beyond it is not worth its reading.
 MOST_QUESTIONS = 5000
 _FORM = 1
 _KEY = "key"
+
+
+def recalled(environment: Environment, purpose: str) -> Memory:
+    """What this laptop remembers of a system's hosts for one purpose (`site.py`)."""
+    return Memory(ssh.state_folder() / "questions", f"{environment.system} {purpose}")
 
 
 def kind_of(environment: Environment, name: str) -> str:
@@ -58,12 +66,8 @@ class Memory:
         hosts = self._load() | {name: questions for name, questions in found.items() if len(questions) < MOST_QUESTIONS}
         body = json.dumps({name: [[q.command, q.limit] for q in questions] for name, questions in hosts.items()})
         try:
-            text = json.dumps({"form": _FORM, "signed": self._sign(body), "questions": body})
-            fresh = self._folder / f"{self._path.name}.{secrets.token_hex(4)}"
-            fresh.touch(mode=0o600)
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(self._path)
-        except (OSError, UnicodeEncodeError):
+            replace(self._path, json.dumps({"form": _FORM, "signed": self._sign(body), "questions": body}))
+        except (OSError, SecretError, UnicodeEncodeError):
             return
         self._hosts = hosts
 
@@ -71,7 +75,7 @@ class Memory:
         if self._hosts is None:
             try:
                 self._hosts = self._read()
-            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            except (OSError, SecretError, ValueError, KeyError, TypeError, RecursionError):
                 self._hosts = {}
         return self._hosts
 
@@ -91,7 +95,7 @@ class Memory:
         """This laptop's key, made with its first memory.
 
         Raises:
-            OSError: it cannot be read or written, or is somebody else's.
+            OSError, SecretError: it cannot be read or written, or is somebody else's.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / _KEY
@@ -101,10 +105,7 @@ class Memory:
                 return key
         except (FileNotFoundError, ValueError):
             pass
-        fresh = self._folder / f"{_KEY}.{secrets.token_hex(4)}"
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_hex(32))
-        fresh.replace(path)
+        replace(path, secrets.token_hex(32))
         return bytes.fromhex(_private(path))
 
 

@@ -17,13 +17,11 @@ from testinfra.backend.base import BaseBackend, CommandResult
 from typing_extensions import override
 
 from mainstay.secrets import mask
-from mainstay.transport.knowledge import Question
 from mainstay.transport.memory import Memory
-from mainstay.transport.shell import Answer, Shell, result
+from mainstay.transport.shell import Answer, Question, Shell, result
 from mainstay.transport.streams import Program
 
 SCHEME = "mainstay"
-LIMIT_S = 120.0
 
 
 class Replay:
@@ -40,8 +38,8 @@ class Replay:
         self._script = list(script)
         self._next = 0  # the place in the script of the first that is ahead
         self._ahead: deque[tuple[Question, Future[Answer]]] = deque()
-        self._started = False
         self.asked: list[Question] = []
+        self._send_ahead()
 
     def run(self, command: str) -> Answer:
         """What came of it.
@@ -49,43 +47,36 @@ class Replay:
         Raises:
             TimeoutError, OSError: as `Shell` says.
         """
-        question = Question(command, LIMIT_S)
+        question = Question(command)
         if mask(command) == command:
             self.asked.append(question)
-        if not self._started:
-            self._started = True
-            self._send_ahead()
         place = next((number for number, (one, _) in enumerate(self._ahead) if one == question), None)
         if place is None:
             return self._unexpected(question)
         for _ in range(place):
             self._ahead.popleft()
         self._next += place + 1
-        return result(self._ahead.popleft()[1], LIMIT_S)
+        return result(self._ahead.popleft()[1], question.limit)
 
     def _unexpected(self, question: Question) -> Answer:
         if self._ahead:
             self._ahead.clear()
             self._shell.forget()
-        sent = self._send(question)
+        (sent,) = self._shell.ask_all([question])
         self._next += 1
         self._send_ahead()
-        return result(sent, LIMIT_S)
+        return result(sent, question.limit)
 
     def _send_ahead(self) -> None:
         rest = self._script[self._next :]
-        sent = self._shell.ask_all([(one.command, one.limit) for one in rest])
-        self._ahead.extend(zip(rest, sent, strict=True))
-
-    def _send(self, question: Question) -> Future[Answer]:
-        return self._shell.ask(question.command, limit=question.limit)
+        self._ahead.extend(zip(rest, self._shell.ask_all(rest), strict=True))
 
 
 class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not seen
     """`mainstay://HOST`: commands run as root, or as the user that `host.sudo(user)` names.
 
     Raises:
-        RuntimeError: no connection, or no answer within `LIMIT_S` seconds; it is what testinfra's own backends raise.
+        RuntimeError: no connection, or no answer within a question's limit; it is what testinfra's own backends raise.
     """
 
     NAME = SCHEME

@@ -20,6 +20,7 @@ from typing import Protocol
 
 # Questions of one host that run side by side: hosts have few processors, and most questions wait for nothing.
 SIDE_BY_SIDE = 4
+QUESTION_LIMIT_S = 120.0
 STARTS_WITHIN_S = 30.0
 # What is waited beyond a command's own limit, which the host enforces: after it, the host is not there any more.
 GRACE_S = 20.0
@@ -66,6 +67,14 @@ class Answer:
         return b"".join(piece for is_error, piece in self.pieces if is_error)
 
 
+@dataclass(frozen=True)
+class Question:
+    """A command that changes nothing; `limit` in seconds."""
+
+    command: str
+    limit: float = QUESTION_LIMIT_S
+
+
 class Forgotten(Exception):
     """A question was ended because something changes the host, or was not run because the change before it failed."""
 
@@ -77,7 +86,7 @@ class _Request:
     pieces: list[tuple[bool, bytes]] = field(default_factory=list)
 
 
-def command_line(nonce: str, *, sudo: str = "sudo -n -H ", side_by_side: int = SIDE_BY_SIDE) -> str:
+def _command_line(nonce: str, sudo: str, side_by_side: int) -> str:
     """The command that starts the runner; its text follows on standard input, so no process list shows it."""
     return f"{sudo}perl -e {shlex.quote(_BOOT)} {len(_program())} {nonce} {side_by_side}"
 
@@ -114,7 +123,7 @@ class Shell:
         self._numbers = 0
         self._gone = ""
         self._started = threading.Event()
-        self._stream = open_stream(command_line(self._nonce, sudo=sudo, side_by_side=side_by_side))
+        self._stream = open_stream(_command_line(self._nonce, sudo, side_by_side))
         with suppress(OSError, EOFError):  # where it did not start, what it said last is the reason that counts
             self._stream.write(before + _program())
         self._reader = threading.Thread(target=self._read, daemon=True, name="answers")
@@ -140,12 +149,12 @@ class Shell:
         """Has a command run that changes nothing, beside others; `limit` in seconds, 0 for none."""
         return self._send("q", command, stdin, limit, 0)
 
-    def ask_all(self, questions: Sequence[tuple[str, float]]) -> list[Future[Answer]]:
-        """Has commands run that change nothing, each with its limit in seconds, all in one message."""
+    def ask_all(self, questions: Sequence[Question]) -> list[Future[Answer]]:
+        """Asks questions, all in one message."""
         frames, futures = b"", []
         with self._lock:
-            for command, limit in questions:
-                head, future = self._frame("q", command, 0, limit, 0)
+            for one in questions:
+                head, future = self._frame("q", one.command, 0, one.limit, 0)
                 frames += head
                 futures.append(future)
             self._write(frames)

@@ -13,7 +13,8 @@ from pyinfra.api import Host, State, StringCommand
 from pyinfra.connectors.util import CommandOutput
 from typing_extensions import override
 
-from mainstay.transport.connector import MainstayConnector, goes_through_shell
+from mainstay.transport.commands import goes_through_shell
+from mainstay.transport.connector import connector_of
 
 # Arguments of an operation for which every command has to be seen by pyinfra itself.
 _ONE_BY_ONE = ("_continue_on_error", "_retries", "_retry_until")
@@ -43,11 +44,9 @@ class Shipment(StringCommand):
 
     @override
     def execute(self, state: State, host: Host, connector_arguments: Any) -> tuple[bool, CommandOutput]:
-        connector = host.connector
-        assert isinstance(connector, MainstayConnector)  # noqa: S101  as `Load.takes` found it
         if self.failed:
             return False, self.before
-        ok, output = connector.ship(self.commands, connector_arguments)
+        ok, output = connector_of(host).ship(self.commands, connector_arguments)
         return ok, CommandOutput([*self.before, *output])
 
 
@@ -56,23 +55,19 @@ class Load:
 
     def __init__(self, host: Host, arguments: Any) -> None:
         """`arguments`: the operation's global arguments."""
-        self._host = host
+        self._connector = connector_of(host)
         self._arguments = arguments
         self._waiting: list[StringCommand] = []
         self._early = CommandOutput([])
         self._delivered = False
-        self._together = isinstance(host.connector, MainstayConnector) and not any(
-            arguments.get(name) for name in _ONE_BY_ONE
-        )
+        self._together = not any(arguments.get(name) for name in _ONE_BY_ONE)
 
     def __enter__(self) -> Load:
-        if isinstance(self._host.connector, MainstayConnector):
-            self._host.connector.before_asking = self.deliver
+        self._connector.before_asking = self.deliver
         return self
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self._host.connector, MainstayConnector):
-            self._host.connector.before_asking = None
+        self._connector.before_asking = None
 
     def takes(self, command: object) -> bool:
         """Whether the command waits for those behind it."""
@@ -100,9 +95,7 @@ class Load:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        connector = self._host.connector
-        assert isinstance(connector, MainstayConnector)  # noqa: S101  as `takes` found it
-        ok, output = connector.ship(waiting, self._arguments)
+        ok, output = self._connector.ship(waiting, self._arguments)
         self._early = CommandOutput([*self._early, *output])
         self._delivered = True
         if not ok:

@@ -40,8 +40,7 @@ class Program:
     def last_words(self) -> str:
         """The last line on its standard error."""
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        return _last_line(self._errors.read())
 
 
 class Channel:
@@ -71,5 +70,9 @@ class Channel:
             self._channel.settimeout(1)
             while piece := self._channel.recv_stderr(_MOST):
                 said += piece
-        lines = said.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        return _last_line(said)
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
