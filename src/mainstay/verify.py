@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mainstay import project
 from mainstay.components import chosen as components_of
-from mainstay.errors import HostError, UsageError
+from mainstay.errors import HostError, MainstayError, UsageError
 from mainstay.inventory import Environment
 from mainstay.inventory.loading import PINS
 from mainstay.verify_server import Request, Server
@@ -19,7 +21,8 @@ from mainstay.verify_server import Request, Server
 PROCESSES = max(2, min(4, os.cpu_count() or 1))
 # pytest's exit code where none of the chosen checks applies to the hosts of one share.
 NO_TESTS = 5
-_SERVER = Server()
+# The environment, its hosts, and the stems of components where not all.
+_Arguments = tuple[Environment, list[str], list[str] | None]
 
 
 @dataclass(frozen=True)
@@ -70,39 +73,44 @@ def suites(components: list[str] | None = None) -> list[Path]:
     return [path for stem, path in sorted(found.items()) if components is None or stem in components]
 
 
-def verify(environment: Environment, names: list[str], components: list[str] | None = None) -> VerifyOutcome:
-    """Runs the checks that apply to the roles of `names` and returns every result, in the order of `names`.
-
-    Processes of their own run pytest (`mainstay.verify_server`): it and pyinfra's patched standard library do not share
-    one well. There are up to four, each with its share of the hosts: most checks wait for one.
-
-    Raises:
-        HostError: pytest itself could not run; the message holds its last line.
-    """
-    paths = _of(environment, names, suites(components))
-    if not paths:
-        return VerifyOutcome()
-    with tempfile.TemporaryDirectory(prefix="mainstay-report-") as folder:
-        parts = enumerate(_parts(names, PROCESSES))
-        runs = [_Run(environment, hosts, paths, Path(folder) / str(number)) for number, hosts in parts]
-        try:
-            shown = [(run.arguments, str(run.output)) for run in runs]
-            codes = _SERVER.run(Request(environment.name, shown, _variables(environment), str(Path.cwd())))
-        except OSError as error:
-            raise HostError(", ".join(names), f"verification could not run: {error}") from error
-        found = [check for run, code in zip(runs, codes, strict=True) for check in run.checks(code)]
-    return VerifyOutcome(sorted(found, key=lambda check: names.index(check.host) if check.host in names else -1))
-
-
-def warm() -> None:
-    """Has the server of verifications get ready, while there is other work to wait for."""
-    _SERVER.start()
-
-
 def _parts(names: list[str], most: int) -> list[list[str]]:
     """The names in up to `most` parts of about one size, at least one."""
     count = max(1, min(most, len(names)))
     return [names[start::count] for start in range(count)]
+
+
+class _Prepared:
+    """Runs that have collected their checks and wait for `run`; one at a time, as the server has them."""
+
+    def __init__(self, server: Server, environment: Environment, names: list[str], paths: list[Path]) -> None:
+        self.names = names
+        self._server = server
+        self._folder = tempfile.TemporaryDirectory(prefix="mainstay-report-")
+        parts = enumerate(_parts(names, PROCESSES))
+        self._runs = [_Run(environment, hosts, paths, Path(self._folder.name) / str(number)) for number, hosts in parts]
+        shown = [(run.arguments, str(run.output)) for run in self._runs]
+        with self._errors():
+            server.prepare(Request(environment.name, shown, _variables(environment), str(Path.cwd())))
+
+    def run(self) -> VerifyOutcome:
+        """Has the checks run; their results.
+
+        Raises:
+            HostError: as `verify` says.
+        """
+        with self._folder:
+            with self._errors():
+                codes = self._server.go()
+            found = [check for run, code in zip(self._runs, codes, strict=True) for check in run.checks(code)]
+        names = self.names
+        return VerifyOutcome(sorted(found, key=lambda check: names.index(check.host) if check.host in names else -1))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HostError(", ".join(self.names), f"verification could not run: {error}") from error
 
 
 class _Run:
@@ -155,3 +163,47 @@ def _of(environment: Environment, names: list[str], paths: list[Path]) -> list[P
     have = {stem for name in names for stem in components_of(environment, environment.hosts[name])}
     known = {path.name for folder in project.layers("deploys/components") for path in folder.iterdir()}
     return [path for path in paths if (stem := path.stem.removeprefix("test_")) in have or stem not in known]
+
+
+class Verifier:
+    """Verifications of one command, one after the other, from one server."""
+
+    def __init__(self) -> None:
+        self._server = Server()
+        self._expected: tuple[_Arguments, _Prepared | None] | None = None
+
+    def verify(self, environment: Environment, names: list[str], components: list[str] | None = None) -> VerifyOutcome:
+        """Runs the checks that apply to the roles of `names` and returns every result, in the order of `names`.
+
+        Processes of their own run pytest (`mainstay.verify_server`): it and pyinfra's patched standard library do not
+        share one well. There are up to four, each with its share of the hosts: most checks wait for one.
+
+        Raises:
+            HostError: pytest itself could not run; the message holds its last line.
+            UsageError: a stem has no verification.
+        """
+        arguments, expected, self._expected = (environment, names, components), self._expected, None
+        prepared = expected[1] if expected and expected[0] == arguments else self._prepare(*arguments)
+        return prepared.run() if prepared else VerifyOutcome()
+
+    def expect(self, environment: Environment, names: list[str], components: list[str] | None = None) -> None:
+        """Gets a verification ready beside other work, so that `verify` of the same begins with its first check.
+
+        Any other `verify` drops it. What goes wrong here goes wrong there again, and is said there.
+        """
+        self._expected = None
+        with suppress(MainstayError):
+            self._expected = (environment, names, components), self._prepare(environment, names, components)
+
+    def warm(self) -> None:
+        """Has the server get ready, while there is other work to wait for."""
+        self._server.start()
+
+    def _prepare(self, environment: Environment, names: list[str], components: list[str] | None) -> _Prepared | None:
+        """The runs of the suites that apply; None where none does."""
+        paths = _of(environment, names, suites(components))
+        return _Prepared(self._server, environment, names, paths) if paths else None
+
+
+_VERIFIER = Verifier()
+verify, expect, warm = _VERIFIER.verify, _VERIFIER.expect, _VERIFIER.warm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,3 +79,54 @@ def test_after_a_server_that_is_gone_another_one_comes(tmp_path: Path) -> None:
     one.wait()
     assert server.run(request(tmp_path, PASSES)) == [0]
     server.start().kill()
+
+
+def test_what_is_prepared_has_collected_and_checks_nothing_before_the_word(server: Server, tmp_path: Path) -> None:
+    collected, checked = tmp_path / "collected", tmp_path / "checked"
+    marks = f"open({str(collected)!r}, 'w').close()\n\n\ndef test_one():\n    open({str(checked)!r}, 'w').close()\n"
+    server.prepare(request(tmp_path, marks))
+    wait_for(collected)
+    time.sleep(0.2)
+    assert not checked.exists()
+    assert server.go() == [0]
+    assert checked.exists()
+
+
+def test_what_is_dropped_checks_nothing_and_does_not_hold_up_the_next(server: Server, tmp_path: Path) -> None:
+    checked = tmp_path / "checked"
+    marks = f"def test_one():\n    open({str(checked)!r}, 'w').close()\n"
+    server.prepare(request(tmp_path, marks))
+    server.prepare(request(tmp_path, marks, marks))
+    server.drop()
+    assert server.run(request(tmp_path, FAILS)) == [1]
+    assert not checked.exists()
+
+
+def test_what_was_prepared_by_a_server_that_is_gone_is_an_error_and_the_next_one_works(tmp_path: Path) -> None:
+    server = Server()
+    server.prepare(request(tmp_path, PASSES))
+    server.start().kill()
+    with pytest.raises(OSError, match=r"ended|Broken pipe"):
+        server.go()
+    assert server.run(request(tmp_path, PASSES)) == [0]
+    server.start().kill()
+
+
+def test_runs_end_with_a_server_that_is_killed_while_they_wait(tmp_path: Path) -> None:
+    server = Server()
+    number = tmp_path / "number"
+    server.prepare(request(tmp_path, f"import os\n\nopen({str(number)!r}, 'w').write(str(os.getpid()))\n\n{PASSES}"))
+    wait_for(number)
+    server.start().kill()
+    run = Path("/proc") / number.read_text()
+    deadline = time.monotonic() + 10
+    while run.exists() and "Z" not in (run / "stat").read_text().split()[2] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not run.exists()
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not (path.exists() and (path.stat().st_size or path.name != "number")):
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.02)

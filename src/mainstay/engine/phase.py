@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from mainstay import verify
 from mainstay.engine import ledger, runs
 from mainstay.engine.batches import Batch
 from mainstay.engine.putback import put_back
@@ -57,6 +58,7 @@ class Phase:
         self.writer.reporter.begin(step, names)
         started = time.monotonic()
         self.begun.append(names)
+        verify.expect(self.writer.environment, names, self.work.components)
         failures = self._change(names, result)
         good = [name for name in names if name not in failures]
         failures |= self._prove(good, result)
@@ -92,7 +94,7 @@ class Phase:
             return {}
         started = time.monotonic()
         try:
-            outcome = self.work.verify(self.writer.environment, names, self.work.components)
+            outcome = verify.verify(self.writer.environment, names, self.work.components)
         except HostError as error:
             self._check_stop()
             return dict.fromkeys(names, str(error))

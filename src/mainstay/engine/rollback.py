@@ -79,7 +79,7 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
             writer.meta = replace(writer.meta, change=change.change(target).digest, releases=versions)
             for step in steps:
                 reporter.told(f"{step.service}: {step.leave} -> {step.to}")
-            work = Work(entry(RELEASES_ONLY), verify.verify, _components(), budget=0)
+            work = Work(entry(RELEASES_ONLY), _components(), budget=0)
             # All at once: each host proves the release on its other slot before it gets a request, and time counts.
             outcome = Phase(writer, work, batches.whole(target, names), found).run()
             if outcome.ok:

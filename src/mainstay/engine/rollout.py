@@ -15,11 +15,10 @@ from mainstay.engine.putback import put_back
 from mainstay.engine.report import EnvironmentResult, Reporter, RunResult
 from mainstay.engine.runs import Meta, OpenRun
 from mainstay.engine.stop import Stop
-from mainstay.engine.writer import STOPPED, Verify, Work, Writer, meta_of
+from mainstay.engine.writer import STOPPED, Work, Writer, meta_of
 from mainstay.errors import GateError, HostError, Interrupted, MainstayError
 from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
-from mainstay.verify import verify
 
 SITE, FETCH = "site.py", "fetch.py"
 
@@ -47,11 +46,10 @@ class Request:
 class Rollout:
     """One command over one or two environments of a system."""
 
-    def __init__(self, request: Request, reporter: Reporter, stop: Stop, verifier: Verify = verify) -> None:
+    def __init__(self, request: Request, reporter: Reporter, stop: Stop) -> None:
         self.request = request
         self.reporter = reporter
         self.stop = stop
-        self.verifier = verifier
 
     def run(self, environments: list[Environment], staging: Environment) -> RunResult:
         """Rolls out to each environment in turn; production only behind the gate.
@@ -146,7 +144,7 @@ class Rollout:
             found = self._check(environment, read(fleet, self.request.of(environment)))
             if found:
                 take_over(writer, found)
-            work = Work(entry(SITE), self.verifier, budget=environment.common.rollout.budget)
+            work = Work(entry(SITE), budget=environment.common.rollout.budget)
             # What an interrupted run has begun is finished with it, whatever this limit says.
             names = [*self.request.of(environment), *(found.hosts if found else ())]
             chosen = (batches.whole if self.request.at_once else batches.of)(environment, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,7 @@ from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
 from mainstay.inventory.operator import operator
 from mainstay.outcome import HostOutcome
-from mainstay.verify import VerifyOutcome
 
-Verify = Callable[[Environment, list[str], list[str] | None], VerifyOutcome]
 STOPPED = "stopped by the operator"
 COME_BACK_S = 60.0
 
@@ -29,7 +27,6 @@ class Work:
     """What a run applies and how it proves it; `components` narrows the verification, None is all of it."""
 
     deploy: Path
-    verify: Verify
     components: list[str] | None = None
     budget: int = 0
 
