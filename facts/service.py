@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyinfra.api import FactBase
 from typing_extensions import override
@@ -96,3 +96,28 @@ def _slot(name: str, text: str) -> dict[str, dict[str, Any]]:
     except ValueError:
         return {}
     return {name: held} if isinstance(held, dict) else {}
+
+
+class Account(NamedTuple):
+    """An account's home and shell."""
+
+    home: str
+    shell: str
+
+
+class ServiceUser(FactBase[Account | None]):
+    """The account `user`; None where there is none."""
+
+    @override
+    def command(self, user: str) -> str:  # type: ignore[override]
+        return f"getent passwd {shlex.quote(user)} || true"
+
+    @staticmethod
+    @override
+    def default() -> Account | None:  # type: ignore[override]
+        return None
+
+    @override
+    def process(self, output: list[str]) -> Account | None:
+        fields = output[0].split(":") if output else []
+        return Account(*fields[5:]) if len(fields) == 7 else None

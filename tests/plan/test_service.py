@@ -13,9 +13,9 @@ import pytest
 
 from deploys.components.service.deployment import Deployment, env_text
 from deploys.components.service.files import deployment, files
-from deploys.operations import slots
+from deploys.operations import service_user, slots
 from facts.files import FileState, FileStates
-from facts.service import Instance, Slots, SlotsState, parse_slots
+from facts.service import Account, Instance, ServiceUser, Slots, SlotsState, parse_slots
 from mainstay.inventory import Environment
 from tests.plan.harness import Planned, plan
 from tests.plan.systems import pinned, project
@@ -212,3 +212,30 @@ def test_reads_what_the_host_says_of_its_slots() -> None:
     assert state.serving["version"] == "1.1.0"
     assert state.instances == {28000: Instance(True, True), 18000: Instance(True, False)}
     assert "black" not in state.slots
+
+
+def test_the_user_is_made_once_and_brought_back_to_what_it_should_be(root: Path) -> None:
+    def of(found: Account | None) -> Planned:
+        environment = pinned(root)
+        member = environment.hosts[APP]
+        return plan(service_user.present, "shop", environment=environment, member=member, facts={ServiceUser: found})
+
+    assert of(None).commands == [
+        "useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin shop"
+    ]
+    assert of(Account("/nonexistent", "/usr/sbin/nologin")).commands == []
+    loose = of(Account("/home/shop", "/bin/bash"))
+    assert loose.commands == ["usermod --home /nonexistent --shell /usr/sbin/nologin shop"]
+    assert loose.said == "account: shop: home /home/shop, shell /bin/bash -> /nonexistent, /usr/sbin/nologin"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ([], None),
+        (["shop:x:997:997::/nonexistent:/usr/sbin/nologin"], Account("/nonexistent", "/usr/sbin/nologin")),
+        (["no such line"], None),
+    ],
+)
+def test_the_user_is_read_from_the_password_file(line: list[str], found: Account | None) -> None:
+    assert ServiceUser().process(line) == found

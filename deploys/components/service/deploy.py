@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pyinfra import host
-from pyinfra.operations import server
 
 from deploys.components.service.files import deployment, running_on
-from deploys.operations import slots
+from deploys.operations import service_user, slots
 from mainstay import context
 from mainstay.inventory import Environment, Host
 
@@ -25,12 +24,5 @@ def apply() -> None:
         if service not in mine:
             continue
         wanted = deployment(environment, member, service)
-        server.user(  # noqa: S604  the user's login shell, nothing runs in one
-            name=f"User {wanted.user}",
-            user=wanted.user,
-            system=True,
-            shell="/usr/sbin/nologin",
-            home="/nonexistent",
-            create_home=False,
-        )
+        service_user.present(wanted.user, name=f"User {wanted.user}")
         slots.deployed(wanted, name=f"{service.name} {wanted.version}")
