@@ -15,6 +15,7 @@ from mainstay.inventory import Environment, Host
 @dataclass
 class Ramps:
     ramps: list[int]
+    side_by_side: list[list[str]] = field(default_factory=list)
 
 
 @dataclass
@@ -32,9 +33,11 @@ class Described:
     name: str = field(default="shop/production")
 
 
-def environment(roles: dict[str, tuple[str, ...]], ramps: list[int]) -> Environment:
+def environment(
+    roles: dict[str, tuple[str, ...]], ramps: list[int], side_by_side: list[list[str]] | None = None
+) -> Environment:
     hosts = {n: Host(n, "192.0.2.1", 22, r, 2**30, 1, 2**34, 12) for n, r in roles.items()}
-    return cast(Environment, Described(hosts, Common(Ramps(ramps))))
+    return cast(Environment, Described(hosts, Common(Ramps(ramps, side_by_side or []))))
 
 
 ROLES = st.lists(st.sampled_from(batches.ROLE_ORDER), min_size=1, max_size=3, unique=True).map(tuple)
@@ -80,3 +83,39 @@ def test_a_host_of_several_roles_goes_with_the_first_of_them() -> None:
 def test_a_limit_leaves_the_others_out() -> None:
     made = batches.production(environment({"a": ("web",), "b": ("web",)}, [100]), ["b"])
     assert [batch.hosts for batch in made] == [("b",)]
+
+
+def test_roles_side_by_side_begin_with_one_host_each_and_ramp_together() -> None:
+    roles: dict[str, tuple[str, ...]] = {
+        "a": ("app",), "d": ("db",), "c1": ("cache",), "r": ("db_replica",), "c2": ("cache",), "c3": ("cache",)
+    }  # fmt: skip
+    made = batches.production(environment(roles, [100], [["cache", "db"]]), roles)
+    assert [(batch.role, batch.hosts) for batch in made] == [
+        ("db+cache", ("d", "c1")),
+        ("cache", ("c2", "c3")),
+        ("db_replica", ("r",)),
+        ("app", ("a",)),
+    ]
+
+
+def test_one_of_two_roles_side_by_side_may_have_no_host() -> None:
+    made = batches.production(environment({"c": ("cache",)}, [100], [["db", "cache"]]), ["c"])
+    assert [(batch.role, batch.hosts) for batch in made] == [("cache", ("c",))]
+
+
+GROUPS = st.permutations(batches.ROLE_ORDER).flatmap(
+    lambda roles: st.integers(2, 4).map(lambda size: [list(roles[:size]), list(roles[size : 2 * size])])
+)
+
+
+@given(HOSTS, RAMPS, GROUPS)
+def test_side_by_side_every_host_is_in_one_batch_and_each_role_still_begins_with_one(
+    roles: dict[str, tuple[str, ...]], ramps: list[int], groups: list[list[str]]
+) -> None:
+    described = environment(roles, ramps, groups)
+    made = batches.production(described, roles)
+    assert sorted(name for batch in made for name in batch.hosts) == sorted(roles)
+    for role in batches.ROLE_ORDER:
+        sizes = [sum(batches.role_of(described.hosts[name]) == role for name in batch.hosts) for batch in made]
+        alone = batches.production(environment(roles, ramps), roles)
+        assert [size for size in sizes if size] == [len(batch.hosts) for batch in alone if batch.role == role]

@@ -125,6 +125,10 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "ramps: [25, 100]", "ramps: [25, 50]"),
         "rollout.ramps: found 25, 50, expected percentages that grow and end with 100",
     ),
+    "a role side by side twice": (
+        ("system.yaml", "side_by_side: [[db, cache]]", "side_by_side: [[db, cache], [app, db]]"),
+        "rollout.side_by_side[1]: found db again, expected each role once",
+    ),
     "no one to tell": (
         ("system.yaml", "  security: security@", "  ops: security@"),
         "contacts.security: found nothing, expected an e-mail address for security incidents",

@@ -1,9 +1,13 @@
-"""The order of a rollout: role by role, within each role one host first, then ramps. Pure."""
+"""The order of a rollout: role by role, within each role one host first, then ramps. Pure.
+
+Roles that the inventory calls `side_by_side` take their steps together: the first host of each, then the ramps of each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 
 from mainstay.inventory import Environment, Host
 
@@ -13,7 +17,10 @@ ROLE_ORDER = ("db", "db_replica", "cache", "scylla", "ml", "app", "web", "monito
 
 @dataclass(frozen=True)
 class Batch:
-    """Hosts that are changed side by side, and verified before the next batch begins."""
+    """Hosts that are changed side by side, and verified before the next batch begins.
+
+    `role` names theirs, joined by + where there are several.
+    """
 
     role: str
     hosts: tuple[str, ...]
@@ -41,14 +48,30 @@ def ramp_sizes(count: int, ramps: Sequence[int]) -> list[int]:
 def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
     """Batches over `names` in the order of roles, hosts in the inventory's order."""
     chosen = set(names)
+    members: dict[str, list[str]] = {role: [] for role in ROLE_ORDER}
+    for host in environment.hosts.values():
+        if host.name in chosen:
+            members[role_of(host)].append(host.name)
+    rules = environment.common.rollout
     batches = []
-    for role in ROLE_ORDER:
-        members = [h.name for h in environment.hosts.values() if h.name in chosen and role_of(h) == role]
-        start = 0
-        for size in ramp_sizes(len(members), environment.common.rollout.ramps) if members else []:
-            batches.append(Batch(role, tuple(members[start : start + size])))
-            start += size
+    for roles in _turns(rules.side_by_side):
+        ramps = {role: _ramped(members[role], rules.ramps) for role in roles if members[role]}
+        for steps in zip_longest(*ramps.values(), fillvalue=()):
+            taking = [role for role, step in zip(ramps, steps, strict=True) if step]
+            batches.append(Batch("+".join(taking), tuple(name for step in steps for name in step)))
     return batches
+
+
+def _turns(side_by_side: Sequence[Sequence[str]]) -> list[list[str]]:
+    """All roles in their order; those that go side by side where the first of them stands."""
+    group_of = {role: sorted(group, key=ROLE_ORDER.index) for group in side_by_side for role in group}
+    turns = [group_of.get(role, [role]) for role in ROLE_ORDER]
+    return [turn for role, turn in zip(ROLE_ORDER, turns, strict=True) if turn[0] == role]
+
+
+def _ramped(names: Sequence[str], ramps: Sequence[int]) -> list[tuple[str, ...]]:
+    rest = iter(names)
+    return [tuple(islice(rest, size)) for size in ramp_sizes(len(names), ramps)]
 
 
 def whole(environment: Environment, names: Iterable[str]) -> list[Batch]:

@@ -140,6 +140,16 @@ def ramps(env: Environment) -> Iterable[Problem]:
         yield env.problem(("rollout", "ramps"), ", ".join(map(str, steps)), "percentages that grow and end with 100")
 
 
+def side_by_side(env: Environment) -> Iterable[Problem]:
+    """A role that is to share its batches with itself, or twice."""
+    seen: set[str] = set()
+    for number, roles in enumerate(env.common.rollout.side_by_side):
+        for role in roles:
+            if role in seen:
+                yield env.problem(("rollout", "side_by_side", number), f"{role} again", "each role once")
+            seen.add(role)
+
+
 def components(env: Environment) -> Iterable[Problem]:
     """What each component finds wrong with its own section."""
     for stem in env.sections:
@@ -213,6 +223,7 @@ CLASHES: tuple[Check, ...] = (
     thresholds,
     windows,
     ramps,
+    side_by_side,
     upkeep_checks.storage,
     upkeep_checks.backup,
     upkeep_checks.escalation,

@@ -134,6 +134,9 @@ class Rollout(StrictModel):
     ramps: list[Annotated[int, Field(ge=1, le=100)]] = per_env(
         default_factory=lambda: [25, 100], min_length=1, description="percent of a role, after its first host"
     )
+    side_by_side: list[Annotated[list[Role], Field(min_length=2)]] = per_env(
+        default_factory=list, description="roles that share their batches, because neither needs the other"
+    )
 
 
 class SecretRules(StrictModel):
