@@ -11,6 +11,7 @@ import pyinfra_cli  # noqa: F401  first: importing it patches the standard libra
 
 # isort: split
 import logging
+import resource
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,8 @@ from types import TracebackType
 from typing import Any
 
 import gevent
-import paramiko
 from pyinfra.api import Host, State
-from pyinfra.api.connect import connect_all
-from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.state import BaseStateCallback, StateStage
 from pyinfra.connectors import util as connector_util
-from typing_extensions import override
 
 from mainstay import plan_notes, ssh
 from mainstay.errors import HostError
@@ -33,8 +29,14 @@ from mainstay.inventory import Environment
 from mainstay.outcome import FleetOutcome, HostOutcome
 from mainstay.transport import connector
 from mainstay.transport.knowledge import Knowledge
+from mainstay.transport.link import Link, Unreachable
 from mainstay.transport.memory import Memory, kind_of, recalled
+from mainstay.transport.route import Route
 from mainstay.transport.shell import Shell, result
+from mainstay.transport.streams import Stream
+
+# Of each host at the same time: two sessions, each with three, and what its answers are kept in.
+_FILES_A_HOST = 16
 
 # pyinfra narrates to its own logger; Mainstay has its own output, and masks it.
 logging.getLogger("pyinfra").addHandler(logging.NullHandler())
@@ -65,7 +67,7 @@ class Fleet:
         self.unreachable: dict[str, str] = {}
         # Asked before each operation of each host while applying: a sentence ends that host's work there.
         self.halt: Callable[[str], str] = lambda _: ""
-        self._clients: dict[str, Any] = {}
+        self._links: dict[str, Link] = {}
         self._shells: dict[str, Shell] = {}
 
     def __enter__(self) -> Fleet:
@@ -84,41 +86,47 @@ class Fleet:
         lacking = {name: why for name in missing if (why := self.environment.lacking(hosts[name]))}
         self.unreachable |= lacking
         missing = [name for name in missing if name not in lacking]
-        for first_contact in (False, True):
-            if not missing:
-                break
-            state = self._state(missing, first_contact=first_contact)
-            refused = _ConnectErrors()
-            state.add_callback_handler(refused)
-            state.set_stage(StateStage.Connect)
+        _allow_files(_FILES_A_HOST * len(self.names))
+        ways = {
+            name: [ssh.route(self.environment, hosts[name], first_contact=first) for first in (False, True)]
+            for name in missing
+        }
+        gevent.joinall([gevent.spawn(self._connect, name, *routes) for name, routes in ways.items()], raise_error=True)
+
+    def _connect(self, name: str, as_operator: Route, as_image_user: Route) -> None:
+        self._forget(name)
+        reasons = []
+        for route in (as_operator, as_image_user):
+            link = Link(route)
             try:
-                connect_all(state)
-            except PyinfraError:
-                pass  # "No hosts remaining": each host's own reason is in `refused`
-            for host in state.inventory:
-                if host.connected:
-                    self._clients[host.name] = connector.connector_of(host).client
-                    self.unreachable.pop(host.name, None)
-                elif not first_contact or host.name not in self.unreachable:
-                    self.unreachable[host.name] = refused.reasons.get(host.name, "no connection")
-            # Only who is there but does not know the operator yet is asked again, as the image's user.
-            missing = [n for n in missing if "Authentication error" in self.unreachable.get(n, "")]
+                self._shells[name] = link.shell()
+            except OSError as error:
+                reasons.append(str(error))
+                # Only who is there but does not know the operator yet is asked again, as the image's user.
+                if not (isinstance(error, Unreachable) and error.refused):
+                    break
+            else:
+                self._links[name] = link
+                self.unreachable.pop(name, None)
+                return
+        self.unreachable[name] = reasons[0]
+
+    def _forget(self, name: str) -> None:
+        """Closes what is left of a connection that broke."""
+        self._shells.pop(name, None)
+        link = self._links.pop(name, None)
+        if link is not None:
+            link.close()
 
     def close(self) -> None:
-        """Closes every socket; pyinfra's own disconnect leaves them open."""
-        for one in self._shells.values():
-            one.close()
-        for client in self._clients.values():
-            client.close()
-        self._shells.clear()
-        self._clients.clear()
+        """Ends what runs on the hosts; the connections stay open for the next command."""
+        for name in list(self._links):
+            self._forget(name)
 
     def drop(self, name: str) -> None:
         """Ends the connection to one host: what waits for an answer on it fails now; `connect` makes a new one."""
-        client = self._clients.get(name)
-        transport = client.get_transport() if client else None
-        if transport is not None:
-            transport.close()  # not client.close(): pyinfra would then trip over a client without a transport
+        if name in self._links:
+            self._links[name].retire()
 
     def plan(self, deploy: Path, observer: Observer | None = None, names: list[str] | None = None) -> FleetOutcome:
         """What `deploy` would change on each host (on `names` only, where given); reads only."""
@@ -140,7 +148,7 @@ class Fleet:
             answer = result(sent, timeout)
         except TimeoutError as error:
             raise HostError(name, f"no answer within {timeout:g} s to: {first}") from error
-        except (OSError, EOFError, paramiko.SSHException) as error:
+        except OSError as error:
             raise HostError(name, f"the connection broke: {error or type(error).__name__}") from error
         output, errors = answer.out.decode(errors="replace"), answer.err.decode(errors="replace")
         if answer.status != 0:
@@ -148,49 +156,40 @@ class Fleet:
             raise HostError(name, lines[-1] if lines else f"ended with {answer.status}: {first}")
         return output
 
-    def channel(self, name: str) -> paramiko.Channel:
-        """A raw session on the connection to one host, for what must stay open (the lease).
+    def session(self, name: str, command: str) -> Stream:
+        """A command on one host as the user who logs in, for what must stay open (the lease).
 
         Raises:
             HostError: the host is not connected.
+            OSError: it opens no session.
         """
-        channel: paramiko.Channel = self._client(name).get_transport().open_session()
-        return channel
-
-    def _client(self, name: str) -> Any:
-        client = self._clients.get(name)
-        if client is None:
-            raise HostError(name, self.unreachable.get(name, "not connected"))
-        return client
+        self._shell(name)
+        return self._links[name].session(command)
 
     def _shell(self, name: str) -> Shell:
         """The process that runs what is asked of one host; one for each connection.
 
         Raises:
             HostError: the host is not connected.
-            OSError: it cannot be started.
         """
-        client = self._client(name)
-        found = self._shells.get(name)
-        if found is None or not found.alive:
-            found = self._shells[name] = connector.open_shell(client)
-        return found
+        if not self._alive(name):
+            reason = "the connection broke" if name in self._shells else "not connected"
+            raise HostError(name, self.unreachable.get(name, reason))
+        return self._shells[name]
 
     def _alive(self, name: str) -> bool:
-        client = self._clients.get(name)
-        transport = client.get_transport() if client else None
-        return bool(transport and transport.is_active())
+        return name in self._shells and self._shells[name].alive
 
-    def _state(self, names: list[str], *, first_contact: bool = False) -> State:
-        data = [(f"@{connector.NAME}/{name}", self._data(name, first_contact)) for name in names]
+    def _state(self, names: list[str]) -> State:
+        data = [(f"@{connector.NAME}/{name}", self._data(name)) for name in names]
         roles: dict[str, Any] = {}
         for name in names:
             for role in self.environment.hosts[name].roles:
                 roles.setdefault(role, ([], {}))[0].append(f"@{connector.NAME}/{name}")
         return state_over(data, roles)
 
-    def _data(self, name: str, first_contact: bool) -> dict[str, Any]:
-        data = ssh.host_data(self.environment, self.environment.hosts[name], first_contact=first_contact)
+    def _data(self, name: str) -> dict[str, Any]:
+        data = ssh.host_data(self.environment, self.environment.hosts[name])
         data["mainstay_run"] = self.run_id
         return data
 
@@ -209,15 +208,9 @@ class Fleet:
             return outcome
         state = self._state(names)
         memory = recalled(self.environment, deploy.name)
-
-        def lend(host: Host) -> None:
-            try:
-                self._lend(host, memory)
-                state.activate_host(host)
-            except OSError as error:
-                outcome.hosts[host.name] = HostOutcome(host.name, reachable=False, error=f"not reachable: {error}")
-
-        gevent.joinall([gevent.spawn(lend, host) for host in state.inventory], raise_error=True)
+        for host in state.inventory:
+            self._lend(host, memory)
+            state.activate_host(host)
         one = Pass(state, outcome, self.run_id, self.halt)
         one.prepare(deploy)
         if execute:
@@ -236,20 +229,16 @@ class Fleet:
     def _lend(self, host: Host, memory: Memory) -> None:
         """Gives pyinfra's connector of one pass what stays open between passes, and what was asked in the last one."""
         mine = connector.connector_of(host)
-        mine.client, host.connected = self._clients[host.name], True
-        mine.shell = self._shell(host.name)
+        mine.link, mine.shell, host.connected = self._links[host.name], self._shells[host.name], True
         mine.knowledge = Knowledge(mine.shell, memory.of(host.name, kind_of(self.environment, host.name)))
 
 
-class _ConnectErrors(BaseStateCallback):
-    """Why each host could not be connected to."""
-
-    def __init__(self) -> None:
-        self.reasons: dict[str, str] = {}
-
-    @override
-    def host_connect_error(self, state: State, host: Host, error: Exception) -> None:  # type: ignore[override]
-        self.reasons[host.name] = str(error.args[0] if error.args else error)
+def _allow_files(wanted: int) -> None:
+    """Lets this process open more files than its shell lets it, as far as the system lets everybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted + 256 if hard == resource.RLIM_INFINITY else min(wanted + 256, hard)
+    if soft != resource.RLIM_INFINITY and most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _knowledge(host: Host) -> Knowledge:

@@ -11,7 +11,9 @@ from typing import Any
 from mainstay.errors import HostError
 from mainstay.inventory import Environment, Host, groups
 from mainstay.inventory.operator import operator
+from mainstay.lab.paths import LabPaths
 from mainstay.lab.sshfiles import KEX
+from mainstay.transport.route import Route, folder_of_operator
 
 
 def config_block(environment: Environment, host: Host) -> str:
@@ -44,6 +46,25 @@ def host_data(environment: Environment, host: Host, *, first_contact: bool = Fal
     """
     user = environment.bootstrap_user if first_contact else operator(environment)
     return groups.host_data(environment, host, user)
+
+
+def route(environment: Environment, host: Host, *, first_contact: bool = False) -> Route:
+    """How Mainstay's commands reach a host: as the operator, or as the image's user on first contact.
+
+    Raises:
+        HostError: the lab lacks the host.
+        UsageError: it is not clear which operator works.
+    """
+    if lacking := environment.lacking(host):
+        raise HostError(host.name, lacking)
+    user = environment.bootstrap_user if first_contact else operator(environment)
+    options = [("StrictHostKeyChecking", "yes"), ("UserKnownHostsFile", str(groups.known_hosts(environment)))]
+    key, folder = None, folder_of_operator()
+    if environment.lab:
+        key, folder = Path(environment.lab.key_path), LabPaths(environment.lab.name).sockets
+        name, _, value = KEX.partition(" ")
+        options.append((name, value))
+    return Route(host.address, user, host.ssh_port, key, tuple(options), folder=folder)
 
 
 def command_line(environment: Environment, host: Host) -> list[str]:

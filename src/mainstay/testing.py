@@ -66,7 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.hosts = ",".join(name if "://" in name else _spec(name) for name in chosen)
     what = sorted(Path(argument.partition("::")[0]).stem for argument in config.args)
     memory = recalled(environment, f"verify {' '.join(what)}")
-    root_shell.register(memory, lambda name: kind_of(environment, name))
+    root_shell.register(
+        memory, lambda name: kind_of(environment, name), lambda name: ssh.route(environment, environment.hosts[name])
+    )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

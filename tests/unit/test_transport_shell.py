@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mainstay.transport import shell as module
 from mainstay.transport.shell import Answer, Forgotten, Shell, result
 from mainstay.transport.streams import Program
 
@@ -219,3 +221,32 @@ def test_a_change_whose_input_breaks_off_is_ended(tmp_path: Path) -> None:
     one.close()
     time.sleep(0.5)
     assert subprocess.run(["test", "-e", f"{target}.whole"], check=False).returncode == 1
+
+
+def test_a_question_without_end_is_ended_and_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LONGEST", 3 << 20)
+    with opened() as one:
+        endless, quick = one.ask("yes"), [one.ask(f"echo {n}") for n in range(8)]
+        much = one.ask("head -c 3000000 /dev/zero")
+        assert [said(future)[1] for future in quick] == [b"%d\n" % n for n in range(8)]
+        with pytest.raises(OSError, match="answered more than 3 MB"):
+            result(endless, 10)
+        assert len(said(much)[1]) == 3_000_000
+        status, out, _ = said(one.change("head -c 5000000 /dev/zero; exit 3"))
+        assert status == 3 and len(out) <= 3 << 20, "a change is not ended, what it says is not kept for ever"
+        assert said(one.ask("pgrep -f '[y]es$' -P $PPID || true"))[1] == b""
+
+
+def test_a_long_answer_is_not_held_in_memory(shell: Shell) -> None:
+    before = resident()
+    answers = [result(shell.ask("head -c 52428800 /dev/zero; echo end >&2"), 60) for _ in range(4)]
+    assert resident() - before < 40 << 20, "200 MB of answers that nobody has read"
+    for answer in answers:
+        assert len(answer.out) == 52428800 and answer.err == b"end\n"
+
+
+def resident() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -14,12 +14,12 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
 from mainstay.engine import scripts
 from mainstay.engine.gate import taken
 from mainstay.errors import HostError, LeaseError
 from mainstay.fleet import Fleet
+from mainstay.transport.streams import Lines, Stream
 
 BEAT_S = 5.0
 SILENCE_S = 15.0  # the host script `lease` ends after this long without a beat
@@ -34,10 +34,10 @@ def awake() -> float:
 
 @dataclass
 class _Held:
-    channel: Any
+    stream: Stream
+    lines: Lines
     acknowledged: float
     sent: deque[float] = field(default_factory=deque)
-    buffer: bytes = b""
 
 
 class Lease:
@@ -99,7 +99,7 @@ class Lease:
         self._stop.set()
         with self._lock:
             for held in self._held.values():
-                _close(held.channel)
+                _close(held.stream)
             self._held.clear()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=2 * BEAT_S)
@@ -107,29 +107,29 @@ class Lease:
         self._stop = threading.Event()
 
     def _take_one(self, name: str) -> None:
-        channel = self.fleet.channel(name)
         script = scripts.inline("lease", json.dumps(self.holder, sort_keys=True))
         started = awake()
+        stream = None
         try:
-            channel.settimeout(ANSWER_S)
-            channel.exec_command(f"sudo -n bash -c {shlex.quote(script)}")
-            answer = _first_line(channel)
-        except (OSError, EOFError) as error:
-            _close(channel)
+            stream = self.fleet.session(name, f"sudo -n bash -c {shlex.quote(script)}")
+            lines = Lines(stream)
+            answer = lines.first(ANSWER_S).decode(errors="replace").strip()
+        except OSError as error:
+            _close(stream)
             raise HostError(name, f"the lease got no answer within {ANSWER_S:g} s") from error
         if answer.startswith("taken "):
-            _close(channel)
+            _close(stream)
             try:
                 holder = json.loads(answer.removeprefix("taken "))
             except ValueError:
                 holder = {}
             raise LeaseError(f"{self.fleet.environment.name}: {taken(name, holder)}")
         if answer != "held":
-            _close(channel)
-            raise HostError(name, f"the lease could not be taken: {answer or 'no answer'}")
+            _close(stream)
+            raise HostError(name, f"the lease could not be taken: {answer or stream.last_words() or 'no answer'}")
         with self._lock:
             self.lost.pop(name, None)
-            self._held[name] = _Held(channel, started)
+            self._held[name] = _Held(stream, lines, started)
 
     def _beat(self) -> None:
         stop, due = self._stop, 0.0
@@ -148,27 +148,24 @@ class Lease:
     def _one(held: _Held, moment: float, beating: bool) -> str:
         """Reads the answers, sends the next beat; the sentence for why this host's lock is gone, where it is."""
         try:
-            while held.channel.recv_ready():
-                held.buffer += held.channel.recv(4096)
-            *lines, held.buffer = held.buffer.split(b"\n")
-            for line in lines:
+            for line in held.lines.come():
                 if line == b"ok" and held.sent:
                     held.acknowledged = held.sent.popleft()
-            if held.channel.closed or held.channel.exit_status_ready():
+            if held.lines.ended:
                 return "the process that held it ended"
             if moment - held.acknowledged >= SILENCE_S - MARGIN_S:
                 return "the host stopped answering"
             if beating:
                 held.sent.append(moment)
-                held.channel.sendall(b"beat\n")
-        except (OSError, EOFError) as error:
+                held.stream.write(b"beat\n")
+        except OSError as error:
             return f"the connection broke ({error or type(error).__name__})"
         return ""
 
     def _lose(self, name: str, held: _Held, reason: str) -> None:
         self.lost[name] = f"the lease was lost: {reason}"
         del self._held[name]
-        _close(held.channel)
+        _close(held.stream)
         # What hangs on a host that is cut off fails now, instead of when TCP gives up.
         self.fleet.drop(name)
 
@@ -184,18 +181,10 @@ def holder_of(fleet: Fleet, operator: str, command: str, since: str) -> dict[str
     }
 
 
-def _first_line(channel: Any) -> str:
-    line = b""
-    while not line.endswith(b"\n"):
-        piece = channel.recv(1)
-        if not piece:
-            break
-        line += piece
-    return line.decode(errors="replace").strip()
-
-
-def _close(channel: Any) -> None:
+def _close(stream: Stream | None) -> None:
+    """Ends the process on the host that held a lock."""
     try:
-        channel.close()
-    except (OSError, EOFError):
-        return  # its connection is gone already, and with it the process on the host
+        if stream is not None:
+            stream.close()
+    except OSError:
+        return  # its connection is gone already, and with it the process

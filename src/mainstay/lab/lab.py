@@ -75,7 +75,7 @@ class Lab:
                 lifecycle.forget(self.paths, self._say)
                 return []
             leaving = lab.hosts_of(system)
-            hosts.in_parallel(lambda host: lifecycle.remove(self._machine(lab, host)), leaving)
+            hosts.in_parallel(lambda host: self._take_away(self._machine(lab, host)), leaving)
             lab.hosts = [host for host in lab.hosts if host not in leaving]
             if lab.hosts:
                 lab.save(self.paths)
@@ -168,6 +168,10 @@ class Lab:
         with locked(f"lab-{self.name}", self._say):
             lab = self.state()
             yield lab, self._machine(lab, lab.find(name))
+
+    def _take_away(self, machine: Machine) -> None:
+        lifecycle.hang_up(machine, self.paths)
+        lifecycle.remove(machine)
 
     def _machine(self, lab: LabState, host: LabHost) -> Machine:
         return hosts.machine_of(host, lab, self.paths)

@@ -14,6 +14,8 @@ from mainstay.lab.mirror import Mirror
 from mainstay.lab.outside import Say, locked, remove_tree, run
 from mainstay.lab.paths import HOME, LOCKS, LabPaths
 from mainstay.lab.state import LabHost, LabState
+from mainstay.transport import multiplex
+from mainstay.transport.route import folder_of_operator, sockets
 
 # Held while networks are given out and while the machine's own settings change.
 _MACHINE_LOCK = "machine"
@@ -86,6 +88,13 @@ def boot_hosts(lab: LabState, chosen: Sequence[LabHost], paths: LabPaths, say: S
         say(f"{host.name} is up at {machine.address}")
 
     hosts.in_parallel(boot, chosen)
+
+
+def hang_up(machine: Machine, paths: LabPaths) -> None:
+    """Ends the connections to a host that commands of before have left open."""
+    for folder in (paths.sockets, folder_of_operator()):
+        for socket in sockets(folder, str(machine.address)):
+            multiplex.end(socket)
 
 
 def remove(machine: Machine) -> None:

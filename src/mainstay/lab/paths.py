@@ -46,6 +46,11 @@ class LabPaths:
         return self.root / "ssh_config"
 
     @property
+    def sockets(self) -> Path:
+        """Where connections to the hosts are kept open between commands."""
+        return self.root / "ssh"
+
+    @property
     def gateway(self) -> Path:
         """The gateway's directory, as `host` is for a host."""
         return self.root / "gateway"

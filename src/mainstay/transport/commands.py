@@ -22,11 +22,16 @@ def goes_through_shell(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments.get("_sudo")) and not arguments.get("_get_pty")
 
 
+def goes_as_login(arguments: Mapping[str, Any]) -> bool:
+    """Whether a command with these arguments is run as the user who logs in, without a terminal."""
+    return not any(arguments.get(key) for key in ("_sudo", "_get_pty", "_su_user", "_doas", "_dzdo"))
+
+
 def command_of(command: StringCommand, arguments: dict[str, Any]) -> StringCommand:
-    """What the host's root runs for a command of pyinfra with these arguments."""
+    """What the runner, which is root where `_sudo` is given, runs for a command of pyinfra with these arguments."""
     inner = {key: value for key, value in arguments.items() if key not in _OF_SUDO}
     if any(arguments.get(key) for key in _OTHERWISE):
-        return make_unix_command(command, **inner, _sudo=True)
+        return make_unix_command(command, **inner, _sudo=bool(arguments.get("_sudo")))
     if inner.get("_shell_executable", "sh") == "sh":
         inner["_shell_executable"] = None  # the runner's own is sh
     return make_unix_command(command, **inner)
@@ -50,14 +55,19 @@ def upload_command(path: str, size: int) -> str:
 def output_of(answer: Answer, errors: str) -> CommandOutput:
     """The lines as pyinfra wants them, in the order in which they came."""
     lines: list[OutputLine] = []
-    open_ends = {True: b"", False: b""}
+    open_ends: dict[bool, list[bytes]] = {True: [], False: []}
     names = {True: "stderr", False: "stdout"}
     for is_error, piece in answer.pieces:
-        *whole, open_ends[is_error] = (open_ends[is_error] + piece).split(b"\n")
+        first, *others = piece.split(b"\n")
+        open_ends[is_error].append(first)
+        if not others:
+            continue
+        whole = [b"".join(open_ends[is_error]), *others[:-1]]
+        open_ends[is_error] = [others[-1]]
         lines += [OutputLine(names[is_error], line.decode("utf-8", errors)) for line in whole]
     for is_error, rest in open_ends.items():
-        if rest:
-            lines.append(OutputLine(names[is_error], rest.decode("utf-8", errors)))
+        if any(rest):
+            lines.append(OutputLine(names[is_error], b"".join(rest).decode("utf-8", errors)))
     return CommandOutput(lines)
 
 

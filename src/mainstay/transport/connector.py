@@ -1,46 +1,62 @@
 """pyinfra's connector `@mainstay/HOST`: everything that is run as root goes through one process on the host.
 
 Facts are questions: they are answered from what is known, and asked ahead. Everything else may change the host, and
-ends what is known. What is not run by sudo, or wants a pty, goes as pyinfra's own SSH connector sends it. Written for
-pyinfra 3.10; upstream, `run_shell_command` would be told whether a fact asks.
+ends what is known. What is not run by sudo goes through a process of the user who logs in. The connection is OpenSSH's
+(`mainstay.transport.link`). pyinfra's own, by paramiko, is made where something asks for what that one does not do: a
+pty, `su`, files without sudo, a password to log in with. Written for pyinfra 3.10; upstream, `run_shell_command` would
+be told whether a fact asks.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 
-import gevent.local
-import pyinfra
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import StringCommand
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 from pyinfra.api.output import echo
 from pyinfra.api.util import get_file_io
+from pyinfra.connectors.base import DataMeta
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
 from typing_extensions import override
 
 from mainstay.secrets import mask
-from mainstay.transport.commands import bytes_of, command_of, content_of, goes_through_shell, output_of, upload_command
+from mainstay.transport import plain
+from mainstay.transport.asking import is_question, own_place
+from mainstay.transport.commands import (
+    bytes_of,
+    command_of,
+    content_of,
+    goes_as_login,
+    goes_through_shell,
+    output_of,
+    upload_command,
+)
 from mainstay.transport.knowledge import Knowledge
+from mainstay.transport.link import Link, Unreachable
+from mainstay.transport.route import of_data
 from mainstay.transport.shell import QUESTION_LIMIT_S, Answer, Forgotten, Question, Shell, result
 from mainstay.transport.streams import Channel
 
 NAME = "mainstay"
-_PLACE = ("in_op", "current_op_hash", "current_op_global_arguments", "current_op_deploy_data")
 _GROUPS = itertools.count(1)
-_LOCAL = gevent.local.local()
 
 
 class MainstayConnector(SSHConnector):
-    """One host; `shell` and `knowledge` are made at the first command, or given by who keeps them for longer."""
+    """One host; `link`, `shell` and `knowledge` are its own, or given by who keeps them for longer."""
 
+    # Unlike pyinfra's own default, nothing is believed of a host that is not known: ssh_config may say otherwise.
+    data_meta = {**SSHConnector.data_meta, "ssh_strict_host_key_checking": DataMeta("As ssh_config's")}  # noqa: RUF012
+
+    link: Link | None = None
     shell: Shell | None = None
+    login: Shell | None = None
     knowledge: Knowledge | None = None
     # Called before anything is sent, to send what an operation has yielded already.
     before_asking: Callable[[], None] | None = None
@@ -50,16 +66,73 @@ class MainstayConnector(SSHConnector):
     def make_names_data(name: str) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         yield name, {"ssh_hostname": name}, []
 
+    @override
+    def connect(self) -> None:
+        route = of_data(self.data, self.host.name)
+        if route is None:
+            super().connect()
+            return
+        self.link, self.shell, self.login, self.knowledge = Link(route), None, None, None
+        try:
+            if self.host.data.get("_sudo"):
+                with suppress(_NotAsRoot):  # it may want a password that only a command brings
+                    self.open_shell({"_sudo_password": self.host.data.get("_sudo_password")})
+                    return
+            self._open_login()
+        except OSError as error:
+            raise ConnectError(str(error)) from error
+
     def open_shell(self, arguments: Mapping[str, Any]) -> Shell:
         """The host's shell, started with the first call; the arguments may hold the password that sudo asks for.
 
         Raises:
-            OSError: no sudo, no Perl, or no answer; the host's own words.
+            OSError: no connection, no sudo, no Perl, or no answer; the host's own words.
         """
-        if self.shell is None or not self.shell.alive:
-            self.shell = open_shell(self.client, str(arguments.get("_sudo_password") or ""))
-            self.knowledge = Knowledge(self.shell)
+        if self.shell is None:
+            password = str(arguments.get("_sudo_password") or "")
+            sudo = "sudo -S -p '' -H " if password else "sudo -n -H "
+            try:
+                self.shell = self._started(sudo, password)
+            except Unreachable:
+                raise
+            except OSError as error:
+                raise _NotAsRoot(str(error)) from error
+            self.knowledge = Knowledge(self.shell, plain.remembered(self.host))
+        self._look()
         return self.shell
+
+    def _look(self) -> None:
+        """Nothing connects anew by itself: by now the host may be another writer's."""
+        if self.shell is not None and not self.shell.alive:
+            raise OSError("the connection broke")
+
+    def _open_login(self) -> Shell:
+        self._look()
+        if self.login is None:
+            self.login = self._started("", "")
+        return self.login
+
+    def _started(self, sudo: str, password: str) -> Shell:
+        if self.link is not None:
+            return self.link.shell(sudo, password)
+        before = f"{password}\n".encode() if password else b""
+        shell = Shell(lambda command: Channel(self.client, command), sudo=sudo, before=before)
+        shell.wait()
+        return shell
+
+    def _by_paramiko(self) -> None:
+        """Makes pyinfra's own connection, where it is not there yet."""
+        self._look()
+        if self.client is None:
+            super().connect()
+            if self.link is not None and self.client is not None:
+                self.link.adopt(self.client)
+
+    @override
+    def make_paramiko_kwargs(self) -> dict[str, Any]:
+        kwargs: dict[str, Any] = super().make_paramiko_kwargs()
+        kwargs["_pyinfra_ssh_strict_host_key_checking"] = self.data["ssh_strict_host_key_checking"] or "yes"
+        return kwargs
 
     @override
     def run_shell_command(
@@ -67,8 +140,10 @@ class MainstayConnector(SSHConnector):
     ) -> tuple[bool, CommandOutput]:
         if self.before_asking is not None:
             self.before_asking()
-        if not goes_through_shell(arguments):
+        as_root = goes_through_shell(arguments)
+        if not as_root and (self.link is None or not goes_as_login(arguments)):
             self.changed()
+            self._by_paramiko()
             return super().run_shell_command(command, print_output, print_input, **arguments)
         control = extract_control_arguments(arguments)  # type: ignore[arg-type]  # pyinfra's own TypedDict
         limit = float(control.get("_timeout") or 0)
@@ -77,17 +152,17 @@ class MainstayConnector(SSHConnector):
         line = command_of(command, arguments)
         if print_input:
             echo(f"{self.host.print_prefix}>>> {line}", err=True)
-        shell = self.open_shell(arguments)
+        shell = self.open_shell(arguments) if as_root else self._open_login()
         raw = line.get_raw_value()
-        if is_question() and not stdin and self.knowledge:
+        if as_root and is_question() and not stdin and self.knowledge:
             question = Question(raw, limit or QUESTION_LIMIT_S)
-            with _own_place(self.host):
+            with own_place(self.host):
                 answer = self.knowledge.ask(question, remember=raw == line.get_masked_value() == mask(raw))
             output = output_of(answer, "surrogateescape")
         else:
             self.changed()
             sent = shell.change(raw, stdin, limit)
-            if self.knowledge is not None:
+            if as_root and self.knowledge is not None:
                 self.knowledge.foresee()
             answer = _finished(sent, limit)
             output = output_of(answer, "replace")
@@ -109,6 +184,7 @@ class MainstayConnector(SSHConnector):
         """Uploads as the new whole file or not at all; a new one is its owner's alone until an operation says more."""
         self.changed()
         if not goes_through_shell(arguments):
+            self._by_paramiko()
             return super().put_file(
                 filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
             )
@@ -131,6 +207,7 @@ class MainstayConnector(SSHConnector):
     ) -> bool:
         """Downloads without a copy on the host that others could read."""
         if not goes_through_shell(arguments):
+            self._by_paramiko()
             return super().get_file(
                 remote_filename, filename_or_io, remote_temp_filename, print_output, print_input, **arguments
             )
@@ -146,10 +223,11 @@ class MainstayConnector(SSHConnector):
     @override
     def disconnect(self) -> None:
         super().disconnect()
-        if self.shell is not None:
-            self.shell.close()
-        if self.client is not None:
-            self.client.close()  # pyinfra's own leaves the socket open
+        if self.knowledge is not None:
+            plain.remember(self.host, list(self.knowledge.asked))
+        for one in (self.shell, self.login, self.link, self.client):
+            if one is not None:
+                one.close()  # pyinfra's own leaves the client's socket open
 
     def ship(self, commands: Sequence[StringCommand], arguments: Mapping[str, Any]) -> tuple[bool, CommandOutput]:
         """Runs commands in order, sent together; the first that fails is the last that is run.
@@ -193,61 +271,8 @@ def connector_of(host: Host) -> MainstayConnector:
     return host.connector
 
 
-def open_shell(client: Any, password: str = "") -> Shell:
-    """Starts the runner as root on an open paramiko connection.
-
-    Raises:
-        OSError: it does not start; the host's own words.
-    """
-    sudo = "sudo -S -p '' -H " if password else "sudo -n -H "
-    shell = Shell(
-        lambda command: Channel(client, command), sudo=sudo, before=f"{password}\n".encode() if password else b""
-    )
-    shell.wait()
-    return shell
-
-
-@contextmanager
-def _own_place(host: Host) -> Iterator[None]:
-    """Keeps where pyinfra stands in an operation: while it waits, other operations of the same host go on."""
-    kept = {name: getattr(host, name) for name in _PLACE}
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(host, name, value)
-
-
-@contextmanager
-def asking() -> Iterator[None]:
-    """What is run in here changes nothing."""
-    before = getattr(_LOCAL, "asking", False)
-    _LOCAL.asking = True
-    try:
-        yield
-    finally:
-        _LOCAL.asking = before
-
-
-def is_question() -> bool:
-    """Whether a fact asks."""
-    return bool(getattr(_LOCAL, "asking", False))
-
-
-def _mark_questions() -> None:
-    """Lets the connector see which commands are a fact's; where it cannot, each counts as a change: slow, and right."""
-    original: Callable[..., Any] = Host.get_fact
-
-    @functools.wraps(original)
-    def get_fact(self: Host, *args: Any, **kwargs: Any) -> Any:
-        with asking():
-            return original(self, *args, **kwargs)
-
-    if pyinfra.__version__.startswith("3.10."):
-        Host.get_fact = get_fact  # type: ignore[method-assign]
-
-
-_mark_questions()
+class _NotAsRoot(OSError):
+    """The host is there, and does not make this user root; its own words."""
 
 
 def _finished(future: Any, limit: float) -> Answer:

@@ -16,10 +16,12 @@ from testinfra.backend import BACKENDS
 from testinfra.backend.base import BaseBackend, CommandResult
 from typing_extensions import override
 
+from mainstay.errors import MainstayError
 from mainstay.secrets import mask
+from mainstay.transport.link import Link
 from mainstay.transport.memory import Memory
+from mainstay.transport.route import Route
 from mainstay.transport.shell import Answer, Question, Shell, result
-from mainstay.transport.streams import Program
 
 SCHEME = "mainstay"
 
@@ -81,6 +83,7 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
 
     NAME = SCHEME
     memory: Memory | None = None
+    routes: Callable[[str], Route]
     alike: Callable[[str], str] = staticmethod(str)
     opened: dict[str, list[Question]]
 
@@ -99,7 +102,7 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
             wanted = self.get_sudo_command(wanted, self.sudo_user)
         try:
             answer = self._opened().run(wanted)
-        except OSError as error:
+        except (OSError, MainstayError) as error:
             if self._shell is not None:
                 self._shell.close()
             raise RuntimeError(f"{self.hostname}: no answer to {command[:80]!r}: {error}") from error
@@ -107,9 +110,7 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
 
     def _opened(self) -> Replay:
         if self._replay is None or self._shell is None or not self._shell.alive:
-            argv = ["ssh", "-F", self.ssh_config, "-o", "ConnectTimeout=10", self.hostname]
-            self._shell = Shell(lambda command: Program([*argv, command]), side_by_side=1)
-            self._shell.wait()
+            self._shell = Link(self.routes(self.hostname)).shell(side_by_side=1)
             kind = self.alike(self.hostname)
             script = self._memory.of(self.hostname, kind) if self._memory and not self._replay else []
             self._replay = Replay(self._shell, script)
@@ -118,14 +119,16 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
         return self._replay
 
 
-def register(memory: Memory, alike: Callable[[str], str]) -> None:
+def register(memory: Memory, alike: Callable[[str], str], routes: Callable[[str], Route]) -> None:
     """Makes testinfra know `mainstay://`, with the commands of the last run in `memory`.
 
     Args:
         alike: what hosts of one kind have in common, by host name: a host that was never verified is asked what another
             one of its kind was.
+        routes: how a host is reached, by host name.
     """
     RootShell.memory, RootShell.opened = memory, {}
+    RootShell.routes = staticmethod(routes)
     RootShell.alike = staticmethod(alike)
     BACKENDS[SCHEME] = f"{__name__}.{RootShell.__name__}"
 

@@ -8,17 +8,18 @@
 #         KIND f: forget: ends the questions in hand.
 #         LIMIT: seconds, 0 for none. GROUP: changes of a group that has had a failure are not run; 0 for none.
 #   out:  o|e ID BYTES "\n" standard output or error;  x ID END "\n", END: exit code (128 + signal), or one of
-#         t (took longer than its limit), s (not run: its group had failed), k (ended by a change or by forget)
+#         t (took longer than its limit), s (not run: its group had failed), k (ended by a change or by forget),
+#         l (answered more bytes than the longest may have)
 #
 # A question over its limit is killed. A change is not waited for any longer and goes on by itself, as it does when the
 # connection breaks: what has begun to change a host is finished or undone, whoever listens. With half of its input it is
-# killed in both cases.
+# killed in both cases. A question that says too much is killed; of a change, the rest is read and dropped.
 use strict;
 use warnings;
 use POSIX ();
 
 use constant { CHUNK => 65536, SLOW_S => 2, GRACE_S => 2, FULL => 1 << 20 };
-my ($length, $nonce, $most) = @ARGV;
+my ($length, $nonce, $most, $longest) = @ARGV;
 my $tick = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 sub now { (POSIX::times())[0] / $tick }    # no step of the clock moves it
 my ($in, $skip, @queue, %running, $change, %failed, %ending) = ("", 0);
@@ -55,7 +56,7 @@ sub begin {
     delete @$job{"to_o", "to_e"};
     close $from;
     $_->blocking(0) for $job->{o}, $job->{e}, $job->{feed};
-    @$job{"pid", "began", "held"} = ($pid, now(), "");
+    @$job{"pid", "began", "held", "said"} = ($pid, now(), "", 0);
     $running{$pid} = $job;
     feed($job) unless $job->{left};
 }
@@ -77,7 +78,11 @@ sub relay {
     my ($job, $kind) = @_;
     return 0 unless $job->{$kind};
     my $n = sysread $job->{$kind}, my $piece, CHUNK;
-    if ($n) { say_all("$kind $job->{id} $n\n", $piece); return 1 }
+    if ($n) {
+        $job->{said} += $n;
+        say_all("$kind $job->{id} $n\n", $piece) unless $job->{over} ||= $job->{said} > $longest;
+        return 1;
+    }
     return 0 if !defined $n && ($!{EAGAIN} || $!{EINTR});
     close delete $job->{$kind};
     return 0;
@@ -113,7 +118,7 @@ sub reap {
         my $job = delete $running{$pid} or next;
         # Its own output is in the pipe by now; a process that it left behind may keep the pipe open for ever.
         for my $kind ("o", "e") { 1 while relay($job, $kind) }
-        done($job, $status & 127 ? 128 + ($status & 127) : $status >> 8);
+        done($job, $job->{over} && $job->{kind} eq "q" ? "l" : $status & 127 ? 128 + ($status & 127) : $status >> 8);
     }
 }
 
@@ -168,6 +173,7 @@ sub fill {
 
 sub look_at_limits {
     my $now = now();
+    stop($_, "l") for grep { $_->{over} && $_->{kind} eq "q" } values %running;
     stop($_, "t") for grep { $_->{limit} && $now - $_->{began} >= $_->{limit} } values %running;
     for my $pid (grep { $now >= $ending{$_} } keys %ending) { kill "KILL", -$pid }
     # Perl may take note of SIGCHLD only after `select` began to wait, so nothing hangs on it: what has closed its output

@@ -10,13 +10,15 @@ from __future__ import annotations
 import secrets
 import shlex
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+
+from mainstay.transport.printed import Printed
+from mainstay.transport.streams import Stream
 
 # Questions of one host that run side by side: hosts have few processors, and most questions wait for nothing.
 SIDE_BY_SIDE = 4
@@ -24,24 +26,10 @@ QUESTION_LIMIT_S = 120.0
 STARTS_WITHIN_S = 30.0
 # What is waited beyond a command's own limit, which the host enforces: after it, the host is not there any more.
 GRACE_S = 20.0
+# What a question may answer at most; of a change that prints more, this much is kept.
+LONGEST = 1 << 28
 _PIECE = 1 << 18
 _BOOT = "while(length($s)<$ARGV[0]){sysread(STDIN,$s,$ARGV[0]-length$s,length$s)||exit 9}eval$s;die$@if$@"
-
-
-class Stream(Protocol):
-    """Both ways of one running command on a host."""
-
-    def read(self) -> bytes:
-        """What has come, at least one byte; empty at its end."""
-
-    def write(self, data: bytes) -> None:
-        """Sends all of it."""
-
-    def close(self) -> None:
-        """Ends it; a `read` that waits returns."""
-
-    def last_words(self) -> str:
-        """The last line that it wrote to standard error, for the reason why it ended."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +38,16 @@ class Answer:
 
     Attributes:
         status: exit code; 128 and the signal's number where a signal ended it.
-        pieces: what it printed in the order in which it came; True is standard error.
+        printed: its output.
     """
 
     status: int
-    pieces: tuple[tuple[bool, bytes], ...]
+    printed: Printed
+
+    @property
+    def pieces(self) -> Iterator[tuple[bool, bytes]]:
+        """What it printed in the order in which it came; True is standard error."""
+        return self.printed.pieces()
 
     @property
     def out(self) -> bytes:
@@ -83,12 +76,12 @@ class Forgotten(Exception):
 class _Request:
     future: Future[Answer]
     limit: float
-    pieces: list[tuple[bool, bytes]] = field(default_factory=list)
+    printed: Printed = field(default_factory=Printed)
 
 
 def _command_line(nonce: str, sudo: str, side_by_side: int) -> str:
     """The command that starts the runner; its text follows on standard input, so no process list shows it."""
-    return f"{sudo}perl -e {shlex.quote(_BOOT)} {len(_program())} {nonce} {side_by_side}"
+    return f"{sudo}perl -e {shlex.quote(_BOOT)} {len(_program())} {nonce} {side_by_side} {LONGEST}"
 
 
 @cache
@@ -134,6 +127,10 @@ class Shell:
         """Whether commands can still be sent, as far as this side knows."""
         return not self._gone
 
+    def started(self, seconds: float) -> bool:
+        """Whether the runner runs, or has ended already, within `seconds`."""
+        return self._started.wait(seconds)
+
     def wait(self, seconds: float = STARTS_WITHIN_S) -> None:
         """Waits until the runner runs; commands may be sent before.
 
@@ -173,9 +170,9 @@ class Shell:
         self._send("f", "", b"", 0, 0)
 
     def close(self) -> None:
-        """Ends the connection."""
-        self._stream.close()
+        """Ends it; what waits for an answer fails."""
         self._fail("the connection was closed")
+        self._stream.close()
 
     def _send(self, kind: str, command: str, stdin: bytes, limit: float, group: int) -> Future[Answer]:
         with self._lock:
@@ -226,10 +223,11 @@ class Shell:
                     continue
                 while len(buffer) < int(rest):
                     buffer += self._more()
-                piece, buffer = bytes(buffer[: int(rest)]), buffer[int(rest) :]
+                piece = bytes(buffer[: int(rest)])
+                del buffer[: int(rest)]
                 request = self._requests.get(int(number))
                 if request is not None:
-                    request.pieces.append((kind == "e", piece))
+                    request.printed.add(kind == "e", piece)
         except (OSError, EOFError) as error:
             reason = self._stream.last_words() or str(error) or reason
         except ValueError:
@@ -259,10 +257,12 @@ class Shell:
             return
         if word == "t":
             request.future.set_exception(TimeoutError(f"took longer than {request.limit:g} s"))
+        elif word == "l":
+            request.future.set_exception(OSError(f"answered more than {LONGEST >> 20} MB, expected less"))
         elif word in ("k", "s"):
             request.future.set_exception(Forgotten())
         else:
-            request.future.set_result(Answer(int(word), tuple(request.pieces)))
+            request.future.set_result(Answer(int(word), request.printed))
 
 
 def result(future: Future[Answer], limit: float) -> Answer:
