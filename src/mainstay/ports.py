@@ -71,11 +71,15 @@ def ask(question: Question) -> set[int]:
 def command(questions: list[Question]) -> str:
     """A shell command for another host: it prints a JSON list with the ports that answer there, question by question.
 
-    Its Python is there on every host: unattended-upgrades is written in it.
+    The questions are asked side by side: each waits for what does not come. Its Python is there on every host:
+    unattended-upgrades is written in it.
     """
-    calls = ", ".join(f"answering({q.address!r}, {q.expected}, {q.others}, {MOST_S}, {LEAST_S})" for q in questions)
+    asked = [(q.address, q.expected, q.others, MOST_S, LEAST_S) for q in questions]
     imports = "from __future__ import annotations\nimport json, select, socket, time\n"
-    script = f"{imports}{inspect.getsource(answering)}print(json.dumps([{calls}]))"
+    pool = "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+    script = (
+        f"{imports}{pool}{inspect.getsource(answering)}print(json.dumps(list(Pool().map(answering, *zip(*{asked})))))"
+    )
     return f"python3 -I -c {shlex.quote(script)}"
 
 

@@ -66,3 +66,11 @@ def test_another_host_is_asked_by_a_command(listening, refusing, silent):
     questions = [Question("127.0.0.1", [listening], [silent]), Question("127.0.0.1", [], [refusing])]
     done = subprocess.run(["sh", "-c", ports.command(questions)], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [[listening], [refusing]]
+
+
+def test_another_host_waits_for_all_questions_at_once(listening, silent):
+    questions = [Question("127.0.0.1", [listening], [silent])] * 4
+    started = time.monotonic()
+    done = subprocess.run(["sh", "-c", ports.command(questions)], capture_output=True, check=True, text=True)
+    assert json.loads(done.stdout) == [[listening]] * 4
+    assert time.monotonic() - started < 4 * ports.LEAST_S
