@@ -1,0 +1,117 @@
+"""`python -m bench`: measures what is left, then writes the report; `bin/bench --help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from pathlib import Path
+
+from bench import ground, hosts, matrix, meter, report, targets
+from bench.cells import Series, Store
+from bench.contenders import CONTENDERS
+from bench.errors import BenchError
+from bench.ground import HOME, ROOT, Ground
+from bench.measure import Bench, warm
+from mainstay.errors import MainstayError
+from mainstay.lab import Lab
+
+RESULTS = HOME / "results"
+METHOD = Path(__file__).parent / "method.md"
+
+
+def main() -> int:
+    """The command; its exit code."""
+    options = _options()
+    try:
+        if options.clean:
+            meter.clear()
+            return 0
+        return _bench(options)
+    except (BenchError, MainstayError) as error:
+        print(f"mainstay: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mainstay: interrupted; what was measured is kept, bin/bench goes on from here", file=sys.stderr)
+        return 130
+
+
+def _bench(options: argparse.Namespace) -> int:
+    store = Store(RESULTS)
+    if options.fresh:
+        store.forget()
+    series = matrix.quick() if options.quick else list(matrix.FULL)
+    if options.only:
+        series = matrix.only(series, options.only)
+    if not options.report:
+        left = _measure(series, store, options.minutes * 60)
+        if left:
+            say(f"{left} cells are left; the same command goes on with them")
+            return 0
+    report.write(store.rows(), ROOT / "docs", _about(store), METHOD.read_text())
+    say("written: docs/benchmarks.md and docs/benchmarks.svg")
+    return 0
+
+
+def _measure(series: list[Series], store: Store, seconds: float) -> int:
+    """Measures until all is done or the time is over; the number of cells that are left."""
+    if not store.left(series):
+        return 0
+    place = ground.prepare()
+    say(f"{len(place.names)} hosts in the lab {place.lab!r}")
+    hosts.converge(place, say)
+    for one in series:
+        cells = store.left([one])
+        if not cells:
+            continue
+        on = targets.many() if one.case == "targets" else place
+        warm(on, one.case, on.names[: one.hosts])
+        left = Bench(on, store, say).run(cells, seconds - _spent())
+        if left:
+            return len(store.left(series))
+    return 0
+
+
+def _about(store: Store) -> list[str]:
+    rows = store.rows()
+    if not rows:
+        raise BenchError("found no results, expected some in artefacts/bench: bin/bench measures them")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    machine = f"{os.cpu_count()} cores and {memory} GB, Linux {platform.release()}, Python {platform.python_version()}"
+    return [
+        "Written by `bin/bench`, from runs at " + ", ".join(f"`{commit}`" for commit in report.commits(rows)) + ".",
+        f"Controller and hosts share one machine: {machine}.",
+    ]
+
+
+_STARTED = os.times().elapsed
+
+
+def _spent() -> float:
+    return os.times().elapsed - _STARTED
+
+
+def say(line: str) -> None:
+    """A line for whoever waits."""
+    print(line, flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bin/bench")
+    parser.add_argument("--quick", action="store_true", help="few runs, and not the cases that take long")
+    parser.add_argument("--only", metavar="CASE", choices=list(CONTENDERS), help=f"one of {', '.join(CONTENDERS)}")
+    parser.add_argument("--fresh", action="store_true", help="forget what was measured")
+    parser.add_argument("--minutes", type=float, default=600, help="stop after the cell in which these are over")
+    parser.add_argument("--report", action="store_true", help="write the report from what there is")
+    parser.add_argument("--clean", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def down(place: Ground) -> None:
+    """Takes the bench's lab down."""
+    Lab(place.lab, say).down()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

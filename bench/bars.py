@@ -1,0 +1,158 @@
+"""The bars that the bench is measured against, each computed from the same run's medians; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.cells import Row
+from bench.statistics import ratio, shown, summary
+
+Rows = Mapping[Row, Sequence[Mapping[str, Any]]]
+# What is found for a bar: a number, or None where its cells were not measured.
+Found = Callable[[Rows], float | None]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar.
+
+    Attributes:
+        text: what is compared.
+        limit: the number that is to be reached.
+        least: whether it is the least that is good enough, or the most.
+    """
+
+    text: str
+    limit: float
+    found: Found
+    least: bool = True
+    unit: str = "x"
+
+    def verdict(self, rows: Rows) -> tuple[str, str]:
+        """The number that was measured, and `met`, `not met` or `not measured`."""
+        value = self.found(rows)
+        if value is None:
+            return "-", "not measured"
+        met = value >= self.limit if self.least else value <= self.limit
+        return f"{shown(value)}{self.unit}", "met" if met else "**not met**"
+
+    @property
+    def expected(self) -> str:
+        """The limit as the report writes it."""
+        return f"{'at least' if self.least else 'at most'} {self.limit:g}{self.unit}"
+
+
+def values(rows: Rows, row: Row, key: str = "seconds") -> list[float]:
+    """One measurement of all runs of a row; empty where there are none."""
+    return [float(run[key]) for run in rows.get(row, ())]
+
+
+def times(case: str, slow: str, fast: str, hosts: int, rtt_ms: int) -> Found:
+    """How many times longer `slow` takes than `fast`."""
+
+    def found(rows: Rows) -> float | None:
+        of, to = (values(rows, Row(case, name, hosts, rtt_ms)) for name in (slow, fast))
+        return ratio(of, to) if of and to else None
+
+    return found
+
+
+def start_of(rows: Rows, contender: str) -> float:
+    """Median seconds of a contender's start-up; 0 for what is measured without it."""
+    found = values(rows, Row("start", contender, 1, 0))
+    return summary(found).median if found else 0.0
+
+
+def over_floor(hosts: int, rtt_ms: int) -> Found:
+    """A plan with cold connections against the floor, start-up left out on both sides."""
+
+    def found(rows: Rows) -> float | None:
+        mine, floor = (values(rows, Row("plan", name, hosts, rtt_ms)) for name in ("mainstay", "floor"))
+        if not mine or not floor or not all(start_of(rows, name) for name in ("mainstay", "floor")):
+            return None
+        mine = [value - start_of(rows, "mainstay") for value in mine]
+        return ratio(mine, [value - start_of(rows, "floor") for value in floor])
+
+    return found
+
+
+def most(key: str, row: Row, divide: float = 1) -> Found:
+    """The median of another measurement."""
+
+    def found(rows: Rows) -> float | None:
+        measured = values(rows, row, key)
+        return summary(measured).median / divide if measured else None
+
+    return found
+
+
+def growth(case: str, contender: str, many: int, few: int) -> Found:
+    """Time a host at `many` hosts against that at `few`."""
+
+    def found(rows: Rows) -> float | None:
+        of, to = (values(rows, Row(case, contender, count, 0)) for count in (many, few))
+        return ratio([one / many for one in of], [one / few for one in to]) if of and to else None
+
+    return found
+
+
+BARS: tuple[Bar, ...] = (
+    Bar("plan, 20 hosts, 40 ms: plain pyinfra, cold connections", 10, times("plan", "pyinfra", "mainstay", 20, 40)),
+    Bar(
+        "plan, 20 hosts, 40 ms: plain pyinfra, connections kept open",
+        15,
+        times("plan", "pyinfra-open", "mainstay-open", 20, 40),
+    ),
+    Bar("plan, 20 hosts, 40 ms: Ansible", 40, times("plan", "ansible", "mainstay", 20, 40)),
+    Bar(
+        "plan, 20 hosts, 40 ms: execs a host",
+        1,
+        most("sessions", Row("plan", "mainstay", 20, 40)),
+        least=False,
+        unit="",
+    ),
+    Bar("plan, 20 hosts, 40 ms: against the floor, cold", 2, over_floor(20, 40), least=False),
+    Bar(
+        "plan, 20 hosts, 40 ms: against the floor, open",
+        1.5,
+        times("plan", "mainstay-open", "floor-open", 20, 40),
+        least=False,
+    ),
+    Bar("plan, 20 hosts, 0 ms: against the floor, cold", 2, over_floor(20, 0), least=False),
+    Bar(
+        "plan, 20 hosts, 0 ms: against the floor, open",
+        1.5,
+        times("plan", "mainstay-open", "floor-open", 20, 0),
+        least=False,
+    ),
+    Bar("plan, 20 hosts, 0 ms: plain pyinfra, cold connections", 4, times("plan", "pyinfra", "mainstay", 20, 0)),
+    Bar(
+        "plan, 20 hosts, 0 ms: plain pyinfra, connections kept open",
+        8,
+        times("plan", "pyinfra-open", "mainstay-open", 20, 0),
+    ),
+    Bar("verify, 20 hosts, 40 ms: plain testinfra over ssh", 10, times("verify", "testinfra", "mainstay", 20, 40)),
+    Bar(
+        "one-line change, 20 hosts: plain pyinfra against the pass of changes",
+        5,
+        times("line", "pyinfra", "mainstay-pass", 20, 0),
+    ),
+    Bar(
+        "one-line change, 20 hosts: plain pyinfra against `mainstay apply`, lease, journal and verification included",
+        5,
+        times("line", "pyinfra", "mainstay", 20, 0),
+    ),
+    Bar("first apply, 1 host: plain pyinfra", 1, times("first", "pyinfra", "mainstay-pass", 1, 0)),
+    Bar("first apply, 5 hosts: plain pyinfra", 1, times("first", "pyinfra", "mainstay-pass", 5, 0)),
+    Bar("first apply, 5 hosts: Ansible", 3, times("first", "ansible", "mainstay-pass", 5, 0)),
+    Bar("plan: time a target at 200 against 20", 1, growth("targets", "mainstay", 200, 20), least=False),
+    Bar(
+        "plan, 200 targets: memory at the peak",
+        600,
+        most("memory", Row("targets", "mainstay", 200, 0), 1 << 20),
+        least=False,
+        unit=" MB",
+    ),
+)

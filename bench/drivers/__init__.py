@@ -1,0 +1,1 @@
+"""Small programs that the bench times: each is one contender, or a part of one."""

@@ -1,0 +1,146 @@
+"""Measures cells one by one, within a limit of minutes, each result kept at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench import hosts, meter, rivals, wan
+from bench.cells import Cell, Store
+from bench.contenders import Contender, contender
+from bench.errors import BenchError
+from bench.ground import ROOT, Ground
+
+# Longer than any single run of the slowest contender on two cores.
+CELL_LIMIT_S = 1500
+_JOURNAL = ("500M", "501M")
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Bench:
+    """The ground that cells run on, and the slow line while one is laid."""
+
+    ground: Ground
+    store: Store
+    say: Say
+    _line: ExitStack = field(default_factory=ExitStack)
+    _rtt: int = 0
+    _place: str = ""
+    _line_cost: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """Takes the slow line away."""
+        self._line.close()
+        self._line, self._rtt, self._place = ExitStack(), 0, ""
+
+    def run(self, cells: Sequence[Cell], seconds: float) -> int:
+        """Measures what is left of `cells` until `seconds` are over; gives the number that remains.
+
+        Raises:
+            BenchError: a contender did not do what it should; what was measured before it is kept.
+        """
+        ends = time.monotonic() + seconds
+        try:
+            for at, cell in enumerate(cells):
+                if time.monotonic() > ends:
+                    return len(cells) - at
+                self._lay(cell.row.rtt_ms)
+                values = self._measured(cell)
+                self.store.keep(cell, values)
+                self.say(f"{cell.name}: {values['seconds']:.2f} s")
+        finally:
+            self.close()
+        return 0
+
+    def _lay(self, rtt_ms: int) -> None:
+        if rtt_ms == self._rtt:
+            return
+        self.close()
+        if rtt_ms:
+            line = wan.slow_line(hosts.network_of(self.ground), rtt_ms)
+            self._place, self._line_cost = self._line.enter_context(line)
+            self._rtt = rtt_ms
+
+    def _measured(self, cell: Cell) -> dict[str, Any]:
+        one = contender(cell.row.case, cell.row.contender)
+        place = hosts.fresh(cell.row.hosts, lambda line: None) if cell.row.case == "first" else self.ground
+        names = place.names[: cell.row.hosts]
+        if cell.row.case == "line":
+            place.edit_journal(_JOURNAL[place.journal == _JOURNAL[0]])
+        since = int(time.time()) + 1
+        time.sleep(since - time.time())  # the hosts' journals are asked by the second
+        carried = self._carrier_cpu()
+        before = hosts.cpu(place, names)
+        if cell.row.contender in ("ansible", "mitogen"):
+            rivals.install()
+            rivals.write_inventory(place)
+        with _memory(place, one) as variables:
+            cost = meter.run(one.words(place, names), variables, place.project, CELL_LIMIT_S, self._place)
+        after = hosts.cpu(place, names)
+        fault = one.wrong(cost.code, cost.out, cost.err)
+        if fault:
+            raise BenchError(f"{cell.name}: {fault}")
+        said = _said(cost.out)
+        return {
+            "seconds": one.seconds(said) if one.seconds else cost.seconds,
+            "whole_seconds": cost.seconds,
+            "cpu": cost.cpu,
+            "memory": cost.memory,
+            "hosts_cpu": (after - before) / len(names),
+            "sessions": hosts.sessions(place, names, since) if cell.row.case != "start" else 0,
+            "in_apt": hosts.in_apt(place, names) if cell.row.case == "first" else 0,
+            "line_cpu": self._carrier_cpu() - carried,
+            "said": said,
+            "commit": _commit(),
+            "at": int(time.time()),
+        }
+
+    def _carrier_cpu(self) -> float:
+        """Processor seconds of the slow line's own process."""
+        if self._line_cost is None or not self._place:
+            return 0.0
+        return meter.cpu_of_process(self._line_cost.pid)
+
+
+def warm(ground: Ground, case: str, names: Sequence[str]) -> None:
+    """Lets Mainstay learn what it asks in this case: its first run is a contender of its own."""
+    if case == "verify":
+        ground.mainstay("verify", "bench/staging", "--limit", ",".join(names))
+    elif case in ("plan", "noop", "line", "targets"):
+        hosts.passes(ground, "plan", names)
+        hosts.questions(ground, names)
+
+
+@contextmanager
+def _memory(ground: Ground, one: Contender) -> Iterator[dict[str, str]]:
+    """The surroundings of a command; one that is to know nothing gets an empty memory."""
+    if not one.forgetful:
+        yield {**ground.variables, **one.variables()}
+        return
+    with tempfile.TemporaryDirectory(prefix="mainstay-bench-") as folder:
+        yield {**ground.variables, "XDG_STATE_HOME": folder}
+
+
+def _said(out: str) -> dict[str, Any]:
+    """The line of JSON that a driver ends with; nothing for other commands."""
+    last = (out.strip().splitlines() or [""])[-1]
+    try:
+        found = json.loads(last) if last.startswith("{") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()

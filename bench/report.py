@@ -1,0 +1,150 @@
+"""The page `docs/benchmarks.md`, from what was measured; pure but for `write`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.bars import BARS, Rows, start_of, values
+from bench.cells import Row
+from bench.plot import drawing
+from bench.statistics import Summary, ratio, shown, summary
+
+CASES = {
+    "start": "Start-up of Python",
+    "plan": "Plan that finds nothing to do",
+    "noop": "Apply that finds nothing to do",
+    "line": "Apply of a one-line change",
+    "first": "First apply, on hosts as an image leaves them",
+    "verify": "Verification",
+    "targets": "Plan on many targets (twenty hosts under ten ports each, see below)",
+}
+NAMES = {
+    "mainstay": "Mainstay",
+    "mainstay-first": "Mainstay, nothing remembered",
+    "mainstay-open": "Mainstay, connections open",
+    "mainstay-pass": "Mainstay, the pass of changes alone",
+    "pyinfra": "pyinfra",
+    "pyinfra-open": "pyinfra, connections open",
+    "floor": "floor",
+    "floor-open": "floor, connections open",
+    "testinfra": "testinfra over ssh",
+    "testinfra-open": "testinfra over ssh, ControlPath",
+    "ansible": "Ansible",
+    "mitogen": "Ansible with mitogen",
+    "python": "Python alone",
+}
+# What each contender's start-up is, and against which of Mainstay's runs it is held.
+_STARTS = {"mainstay-first": "mainstay"}
+_AGAINST = {"pyinfra-open": "mainstay-open", "floor-open": "mainstay-open"}
+_NO_START = ("-open",)
+
+
+def page(rows: Rows, about: Sequence[str], method: str) -> str:
+    """The whole page: the bars, the plot, a table for each case, and how it was measured."""
+    parts = ["# Benchmarks", "", *about, "", "## Bars", "", *_bars(rows), "", "![Medians](benchmarks.svg)", ""]
+    for case, title in CASES.items():
+        grounds = sorted({(row.rtt_ms, row.hosts) for row in rows if row.case == case})
+        if grounds:
+            parts += [f"## {title}", ""]
+        for rtt_ms, hosts in grounds:
+            parts += [*_table(rows, case, hosts, rtt_ms), ""]
+    return "\n".join([*parts, method.strip(), ""])
+
+
+def plot(rows: Rows) -> str:
+    """The SVG: every plan and verification, and what changes something."""
+    groups: dict[str, dict[str, Summary]] = {}
+    for row in sorted(rows, key=lambda one: (one.case, one.rtt_ms, one.hosts)):
+        if row.case != "start":
+            title = f"{CASES[row.case]}, {_ground(row.case, row.hosts, row.rtt_ms)}"
+            groups.setdefault(title, {})[_label(row.contender)] = summary(values(rows, row))
+    return drawing(
+        {title: dict(sorted(group.items(), key=lambda item: item[1].median)) for title, group in groups.items()}
+    )
+
+
+def write(rows: Rows, folder: Path, about: Sequence[str], method: str) -> None:
+    """Writes the page and its plot."""
+    (folder / "benchmarks.svg").write_text(plot(rows))
+    (folder / "benchmarks.md").write_text(page(rows, about, method))
+
+
+def _bars(rows: Rows) -> list[str]:
+    lines = ["| bar | wanted | measured | |", "|---|---|---|---|"]
+    for bar in BARS:
+        found, verdict = bar.verdict(rows)
+        lines.append(f"| {bar.text} | {bar.expected} | {found} | {verdict} |")
+    return lines
+
+
+def _table(rows: Rows, case: str, hosts: int, rtt_ms: int) -> list[str]:
+    if case == "start":
+        return _starts(rows)
+    found = [row for row in rows if (row.case, row.hosts, row.rtt_ms) == (case, hosts, rtt_ms)]
+    found.sort(key=lambda row: list(NAMES).index(row.contender) if row.contender in NAMES else len(NAMES))
+    lines = [
+        f"### {_ground(case, hosts, rtt_ms)}",
+        "",
+        "| | seconds, median (range) | without start-up | against Mainstay | execs a host | CPU s here | CPU s a host "
+        "| memory MB | runs |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return [*lines, *(_line(rows, row) for row in found)]
+
+
+def _line(rows: Rows, row: Row) -> str:
+    seconds = values(rows, row)
+    open_one = row.contender.endswith(_NO_START)
+    start = start_of(rows, _STARTS.get(row.contender, row.contender))
+    middle = summary(seconds).median
+    without = shown(middle - start) if start and not open_one else ("-" if not open_one else shown(middle))
+    own = values(rows, Row(row.case, _AGAINST.get(row.contender, "mainstay"), row.hosts, row.rtt_ms))
+    against = f"{shown(ratio(seconds, own))}x" if own else "-"
+    numbers = [_median(rows, row, key) for key in ("sessions", "cpu", "hosts_cpu")]
+    memory = f"{summary(values(rows, row, 'memory')).median / (1 << 20):.0f}"
+    if open_one and row.case == "plan":  # what both rounds of it cost together says nothing of the second
+        numbers = ["-", *_cpu_of_second(rows, row), "-"]
+    name = NAMES.get(row.contender, row.contender)
+    cells = [name, str(summary(seconds)), without, against, *numbers, memory, str(len(seconds))]
+    return f"| {' | '.join(cells)} |"
+
+
+def _cpu_of_second(rows: Rows, row: Row) -> list[str]:
+    """Processor seconds here of the round with open connections, as its driver counted them."""
+    found = []
+    for run in rows[row]:
+        said: Mapping[str, Any] = run.get("said", {})
+        if said.get("outcomes"):
+            found.append(float(said["outcomes"][-1]["cpu"]))
+        elif isinstance(said.get("cpu"), list):
+            found.append(float(said["cpu"][-1]))
+    return [shown(summary(found).median)] if found else ["-"]
+
+
+def _starts(rows: Rows) -> list[str]:
+    lines = ["| | seconds, median (range) | CPU s | runs |", "|---|---|---|---|"]
+    for row in sorted(row for row in rows if row.case == "start"):
+        seconds, cpu = values(rows, row), _median(rows, row, "cpu")
+        lines.append(f"| {NAMES.get(row.contender, row.contender)} | {summary(seconds)} | {cpu} | {len(seconds)} |")
+    return lines
+
+
+def _median(rows: Rows, row: Row, key: str) -> str:
+    return shown(summary(values(rows, row, key)).median)
+
+
+def _ground(case: str, hosts: int, rtt_ms: int) -> str:
+    one = "target" if case == "targets" else "host"
+    return f"{hosts} {one}{'s' if hosts != 1 else ''}, {rtt_ms} ms"
+
+
+def _label(contender: str) -> str:
+    return contender
+
+
+def commits(rows: Rows) -> Iterable[str]:
+    """The commits that results come from, oldest result first."""
+    found = sorted((run.get("at", 0), run.get("commit", "")) for runs in rows.values() for run in runs)
+    return dict.fromkeys(commit for _, commit in found if commit)

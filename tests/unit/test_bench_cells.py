@@ -1,0 +1,83 @@
+"""The bench's cells: their order, what is left of them, and results that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import matrix
+from bench.cells import Cell, Row, Series, Store
+from bench.contenders import CONTENDERS
+from bench.errors import BenchError
+
+ONE = Series("plan", 20, 40, {"mainstay": 3, "pyinfra": 2, "floor": 3})
+
+
+def names(series: Series) -> list[str]:
+    return [f"{cell.row.contender}.{cell.repetition}" for cell in series.cells()]
+
+
+def test_contenders_take_turns_and_each_begins_once() -> None:
+    assert names(ONE) == [
+        "mainstay.0", "pyinfra.0", "floor.0",
+        "pyinfra.1", "floor.1", "mainstay.1",
+        "floor.2", "mainstay.2",
+    ]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 6), min_size=1))
+def test_every_run_is_there_once_whatever_the_counts(runs: dict[str, int]) -> None:
+    found = list(Series("plan", 1, 0, runs).cells())
+    assert len(found) == len(set(found)) == sum(runs.values())
+    assert [cell.repetition for cell in found] == sorted(cell.repetition for cell in found)
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    cells = list(ONE.cells())
+    assert store.left([ONE]) == cells
+    for cell in cells[:5]:
+        store.keep(cell, {"seconds": 1.5})
+    assert Store(tmp_path / "results").left([ONE]) == cells[5:]
+    store.forget()
+    assert store.left([ONE]) == cells
+
+
+def test_a_result_that_was_half_written_counts_as_none(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cell = next(ONE.cells())
+    store.keep(cell, {"seconds": 2})
+    (path,) = tmp_path.glob("*.json")
+    path.rename(tmp_path / f".{path.name}.part")
+    assert not store.has(cell) and store.rows() == {}
+
+
+def test_results_come_back_by_row_and_repetition(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    row = Row("plan", "mainstay", 20, 40)
+    for repetition in (10, 2, 0):
+        store.keep(Cell(row, repetition), {"seconds": repetition + 0.5})
+    assert [run["seconds"] for run in store.rows()[row]] == [0.5, 2.5, 10.5]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"case": "plan", "seconds": "soon"})])
+def test_a_damaged_result_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(BenchError, match=r"a\.json: found .*, expected a result of the bench"):
+        Store(tmp_path).rows()
+
+
+def test_every_series_names_contenders_that_there_are() -> None:
+    for one in matrix.FULL:
+        assert set(one.runs) <= set(CONTENDERS[one.case]), one
+
+
+def test_quick_measures_each_at_most_twice() -> None:
+    quick = matrix.quick()
+    assert {cell.repetition for one in quick for cell in one.cells()} == {0, 1}
+    assert len({cell for one in quick for cell in one.cells()}) < len({c for one in matrix.FULL for c in one.cells()})
+    assert matrix.only(quick, "verify") and not matrix.only(quick, "nothing")

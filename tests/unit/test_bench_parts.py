@@ -1,0 +1,108 @@
+"""The bench's slow line, its inventory, and how it reads what its contenders print."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import ground, meter
+from bench.contenders import CONTENDERS, contender
+from bench.errors import BenchError
+from bench.wan import Line, carry
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=30).map(sorted), st.floats(0, 1))
+def test_frames_come_out_in_order_and_each_late_by_the_delay(moments: list[float], delay: float) -> None:
+    line = Line(delay)
+    for number, moment in enumerate(moments):
+        line.take(str(number).encode(), moment)
+    assert line.next == moments[0] + delay
+    assert list(line.due(moments[0] + delay / 2 - 0.001)) == []
+    assert [int(frame) for frame in line.due(moments[-1] + delay)] == list(range(len(moments)))
+    assert line.next == float("inf")
+
+
+def test_a_line_that_is_full_drops_the_oldest() -> None:
+    line = Line(0, most=2)
+    for frame in (b"a", b"b", b"c"):
+        line.take(frame, 0)
+    assert list(line.due(0)) == [b"b", b"c"]
+
+
+def test_frames_are_carried_both_ways_and_late() -> None:
+    """Over sockets instead of TAP devices: the loop is the same."""
+    import socket
+
+    left, one = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    right, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    carrier = threading.Thread(target=carry, args=(one.fileno(), other.fileno(), 0.05))
+    carrier.start()
+    try:
+        for sender, receiver in ((left, right), (right, left)):
+            started = time.monotonic()
+            for frame in (b"first", b"second"):
+                sender.send(frame)
+            receiver.settimeout(5)
+            assert [receiver.recv(100), receiver.recv(100)] == [b"first", b"second"]
+            assert 0.05 <= time.monotonic() - started < 1
+    finally:
+        left.close()
+        carrier.join(5)
+    assert not carrier.is_alive()
+
+
+def test_the_system_has_a_port_for_each_service_and_each_role_on_each_database() -> None:
+    pattern = yaml.safe_load(ground.PATTERN.read_text())
+    common = ground.system_yaml(pattern)
+    ports = [service["port"] for service in common["services"].values()]
+    assert len(set(ports)) == len(pattern["services"]) == 6
+    assert len(common["postgres"]["databases"]) == pattern["databases"]
+    for role in common["postgres"]["roles"].values():
+        assert role["databases"] == list(common["postgres"]["databases"])
+    assert "databases" not in pattern["common"]["postgres"]["roles"]["tenants_owner"], "the pattern is left as it is"
+
+
+def test_addresses_are_different_for_a_thousand_hosts() -> None:
+    hosts = ground.environment_yaml(ground.names(1000), "a.test", "10.99")["hosts"]
+    assert len({host["address"] for host in hosts.values()}) == len(hosts) == 1000
+
+
+def test_an_artefact_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    assert ground._artefact(tmp_path / "a", "mail") == ground._artefact(tmp_path / "b", "mail")
+
+
+@pytest.mark.parametrize("name", ["mainstay-open", "pyinfra-open"])
+def test_a_plan_that_found_changes_is_no_measurement_of_one_without(name: str) -> None:
+    one = contender("plan", name)
+    said = {"outcomes": [{"changes": 1, "failed": 0}]}
+    assert "expected neither changes nor failures" in one.wrong(0, json.dumps(said), "")
+    assert one.wrong(0, json.dumps({"outcomes": [{"changes": 0, "failed": 0}]}), "") == ""
+    assert one.wrong(1, "", "a reason") == "ended with 1: a reason"
+
+
+def test_every_contender_says_what_is_wrong_where_it_failed() -> None:
+    for case, contenders in CONTENDERS.items():
+        for name, one in contenders.items():
+            assert one.wrong(3, "", "the last words") == "ended with 3: the last words", f"{case}/{name}"
+
+
+def test_an_unknown_contender_is_one_sentence() -> None:
+    with pytest.raises(BenchError, match="found plan/nobody, expected"):
+        contender("plan", "nobody")
+
+
+def test_the_time_of_a_process_grows_with_its_work() -> None:
+    before = meter.cpu_of_process(os.getpid())
+    deadline = time.process_time() + 0.1
+    while time.process_time() < deadline:
+        pass
+    assert meter.cpu_of_process(os.getpid()) > before
+    assert meter.cpu_of_process(2**22 + 1) == 0.0
