@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import ground, meter
+from bench import ground, hosts, meter, rivals, targets
 from bench.contenders import CONTENDERS, contender
 from bench.errors import BenchError
 from bench.wan import Line, carry
@@ -71,8 +71,8 @@ def test_the_system_has_a_port_for_each_service_and_each_role_on_each_database()
 
 
 def test_addresses_are_different_for_a_thousand_hosts() -> None:
-    hosts = ground.environment_yaml(ground.names(1000), "a.test", "10.99")["hosts"]
-    assert len({host["address"] for host in hosts.values()}) == len(hosts) == 1000
+    found = ground.environment_yaml(ground.names(1000), "a.test", "10.99")["hosts"]
+    assert len({host["address"] for host in found.values()}) == len(found) == 1000
 
 
 def test_an_artefact_is_the_same_bytes_each_time(tmp_path: Path) -> None:
@@ -106,3 +106,64 @@ def test_the_time_of_a_process_grows_with_its_work() -> None:
         pass
     assert meter.cpu_of_process(os.getpid()) > before
     assert meter.cpu_of_process(2**22 + 1) == 0.0
+
+
+# What pyinfra 3.10 prints of a plan, cut to three operations.
+PYINFRA = """
+    Operation                                                Change          Conditional Change
+    Host scripts                                             -               -
+    redis | Configure Redis                                  {change}          -
+    User bench-search                                        -               {conditional}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "conditional", "told"),
+    [
+        ("-", "-", ""),
+        ("1 (bench-001)", "-", "found changes by redis | Configure Redis, expected none"),
+        (
+            "-",
+            "20 (bench-001, bench-002, bench-003, bench-004, ...)",
+            "found changes by User bench-search, expected none",
+        ),
+    ],
+)
+def test_a_plan_of_pyinfra_is_read_by_its_table(change: str, conditional: str, told: str) -> None:
+    table = PYINFRA.format(change=change, conditional=conditional)
+    assert contender("plan", "pyinfra").wrong(0, "", table) == told
+
+
+def test_no_table_of_pyinfra_is_no_plan_without_changes() -> None:
+    assert "expected pyinfra's own" in contender("plan", "pyinfra").wrong(0, "", "--> Connecting to hosts...")
+
+
+RECAP = """
+PLAY RECAP *********************************************************************
+bench-001                  : ok=70   changed={one}    unreachable=0    failed=0    skipped=0    rescued=0    ignored=0
+bench-002                  : ok=70   changed=2    unreachable={gone}    failed={failed}    skipped=0    rescued=0
+"""
+
+
+def test_ansible_s_recap_is_summed_over_hosts() -> None:
+    assert rivals.changed(RECAP.format(one=3, gone=0, failed=0)) == 5
+    assert rivals.changed(RECAP.format(one=3, gone=1, failed=0)) is None
+    assert rivals.changed(RECAP.format(one=3, gone=0, failed=1)) is None
+    assert rivals.changed("") is None
+    assert "found 5 changes" in rivals.unchanged(0, RECAP.format(one=3, gone=0, failed=0), "")
+    assert rivals.converged(0, RECAP.format(one=3, gone=0, failed=0), "") == ""
+    assert "fatal: no" in rivals.converged(2, "fatal: no\n" + RECAP.format(one=0, gone=0, failed=1), "")
+
+
+def test_time_in_apt_is_the_sum_of_its_runs() -> None:
+    log = "Start-Date: 2026-11-26  10:00:00\nEnd-Date: 2026-11-26  10:00:07\nStart-Date: 2026-11-26  23:59:59\n"
+    assert hosts.apt_seconds(log + "End-Date: 2026-11-27  00:00:02\n") == 10
+    assert hosts.apt_seconds(log) == 7, "a run that goes on counts once it has ended"
+    assert hosts.apt_seconds("") == 0
+
+
+def test_every_target_has_a_place_of_its_own() -> None:
+    places = [targets.place(number) for number in range(targets.MOST)]
+    assert len(set(places)) == targets.MOST
+    assert places[: ground.HOSTS] == [(number, 22) for number in range(ground.HOSTS)]
+    assert {which for which, _ in places} == set(range(ground.HOSTS))
