@@ -66,7 +66,7 @@ def _measure(series: list[Series], store: Store, seconds: float) -> int:
         if not cells:
             continue
         on = targets.many() if one.case == "targets" else place
-        warm(on, one.case, on.names[: one.hosts])
+        warm(on, cells)
         left = Bench(on, store, say).run(cells, seconds - _spent())
         if left:
             return len(store.left(series))

@@ -50,6 +50,7 @@ class Contender:
         wrong: says what is not right with what it printed and its exit code; empty where all is well.
         forgetful: it runs as on a laptop that never asked these hosts anything.
         variables: its surroundings beside the ground's own.
+        verifies: it verifies by itself what it has applied.
     """
 
     words: Words
@@ -57,6 +58,7 @@ class Contender:
     seconds: Callable[[dict[str, Any]], float] | None = None
     forgetful: bool = False
     variables: Callable[[], dict[str, str]] = dict
+    verifies: bool = False
 
 
 def _ended(code: int, out: str, err: str) -> str:
@@ -194,7 +196,7 @@ CONTENDERS: dict[str, dict[str, Contender]] = {
         **_ansible(rivals.unchanged),
     },
     "first": {
-        "mainstay": Contender(_mainstay("apply"), _ended),
+        "mainstay": Contender(_mainstay("apply"), _ended, verifies=True),
         "mainstay-pass": Contender(_passes("apply", 1), _no_failures),
         "pyinfra": Contender(_pyinfra("-y", "--ssh-user", BOOTSTRAP_USER), _ended),
         **_ansible(rivals.converged, "--extra-vars", f"ansible_user={BOOTSTRAP_USER}"),

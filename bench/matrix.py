@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from bench.cells import Series
 
+# They take minutes: three runs, and few of them in a quick bench.
+RIVALS = {"ansible": 3, "mitogen": 3}
 _START = {"python": 5, "mainstay": 5, "pyinfra": 5, "floor": 5}
 _PLAN = {
     "mainstay": 5,
@@ -15,10 +17,11 @@ _PLAN = {
     "pyinfra-open": 5,
     "floor-open": 5,
     "mainstay-first": 2,
+    **RIVALS,
 }
 _VERIFY = {"mainstay": 5, "testinfra": 5, "testinfra-open": 5, "mainstay-first": 2}
-_APPLY = {"mainstay": 5, "mainstay-pass": 5, "pyinfra": 5}
-_FIRST = {"mainstay": 3, "mainstay-pass": 3, "pyinfra": 3}
+_APPLY = {"mainstay": 5, "mainstay-pass": 5, "pyinfra": 5, **RIVALS}
+_FIRST = {"mainstay": 3, "mainstay-pass": 3, "pyinfra": 3, **RIVALS}
 _TARGETS = {"mainstay": 5, "floor": 5, "pyinfra": 2}
 
 # The most important first: who stops early has these.
@@ -44,10 +47,14 @@ FULL: tuple[Series, ...] = (
 
 def quick(series: Sequence[Series] = FULL) -> list[Series]:
     """The same with few runs, and without what takes long: under twenty minutes on two cores."""
-    kept = [one for one in series if one.case != "verify" or one.hosts < 20]
-    return [
-        Series(one.case, one.hosts, one.rtt_ms, {name: min(runs, 2) for name, runs in one.runs.items()}) for one in kept
-    ]
+    kept = [one for one in series if one.case not in ("verify", "targets", "first") or one.hosts < 5]
+    return [Series(one.case, one.hosts, one.rtt_ms, _few(one)) for one in kept]
+
+
+def _few(series: Series) -> dict[str, int]:
+    """Two runs; of those that take minutes one, and that on a single host."""
+    slow = dict.fromkeys(RIVALS, 1 if series.hosts == 1 else 0)
+    return {name: slow.get(name, min(runs, 2)) for name, runs in series.runs.items()}
 
 
 def only(series: Sequence[Series], case: str) -> list[Series]:

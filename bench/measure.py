@@ -15,7 +15,8 @@ from bench import hosts, meter, rivals, wan
 from bench.cells import Cell, Store
 from bench.contenders import Contender, contender
 from bench.errors import BenchError
-from bench.ground import ROOT, Ground
+from bench.ground import ROOT, TARGET, Ground
+from bench.matrix import RIVALS
 
 # Longer than any single run of the slowest contender on two cores.
 CELL_LIMIT_S = 1500
@@ -79,7 +80,7 @@ class Bench:
         time.sleep(since - time.time())  # the hosts' journals are asked by the second
         carried = self._carrier_cpu()
         before = hosts.cpu(place, names)
-        if cell.row.contender in ("ansible", "mitogen"):
+        if cell.row.contender in RIVALS:
             rivals.install()
             rivals.write_inventory(place)
         with _memory(place, one) as variables:
@@ -88,6 +89,9 @@ class Bench:
         fault = one.wrong(cost.code, cost.out, cost.err)
         if fault:
             raise BenchError(f"{cell.name}: {fault}")
+        if cell.row.case == "first" and not one.verifies:
+            # Whoever it was, the hosts must be what the inventory says.
+            place.mainstay("verify", TARGET, "--limit", ",".join(names))
         said = _said(cost.out)
         return {
             "seconds": one.seconds(said) if one.seconds else cost.seconds,
@@ -110,13 +114,36 @@ class Bench:
         return meter.cpu_of_process(self._line_cost.pid)
 
 
-def warm(ground: Ground, case: str, names: Sequence[str]) -> None:
-    """Lets Mainstay learn what it asks in this case: its first run is a contender of its own."""
+def warm(ground: Ground, cells: Sequence[Cell]) -> None:
+    """Gets everybody ready for the cells of one series: whose first run is dearer is not measured by it.
+
+    Mainstay learns what it asks in this case. Ansible's own playbook runs once, for what its modules need on the hosts.
+
+    Raises:
+        BenchError: the playbook failed, or Mainstay finds something to change after it.
+    """
+    case, names = cells[0].row.case, ground.names[: cells[0].row.hosts]
     if case == "verify":
-        ground.mainstay("verify", "bench/staging", "--limit", ",".join(names))
-    elif case in ("plan", "noop", "line", "targets"):
-        hosts.passes(ground, "plan", names)
-        hosts.questions(ground, names)
+        ground.mainstay("verify", TARGET, "--limit", ",".join(names))
+    if case not in ("plan", "noop", "line", "targets"):
+        return
+    if any(cell.row.contender in RIVALS for cell in cells):
+        _accustom(ground, names)
+    found = hosts.passes(ground, "plan", names)["outcomes"][0]["changes"]
+    if found and case != "targets":
+        raise BenchError(
+            f"{case} on {len(names)} hosts: found {found} changes before anything was measured, expected none"
+        )
+    hosts.questions(ground, names)
+
+
+def _accustom(ground: Ground, names: Sequence[str]) -> None:
+    rivals.install()
+    rivals.write_inventory(ground)
+    one = contender("line", "ansible")
+    cost = meter.run(one.words(ground, names), {**ground.variables, **one.variables()}, ground.project, CELL_LIMIT_S)
+    if fault := one.wrong(cost.code, cost.out, cost.err):
+        raise BenchError(f"the playbook on {len(names)} hosts {fault}")
 
 
 @contextmanager
