@@ -12,10 +12,9 @@ from bench import ground, hosts, matrix, meter, report, targets
 from bench.cells import Series, Store
 from bench.contenders import CONTENDERS
 from bench.errors import BenchError
-from bench.ground import HOME, ROOT, Ground
+from bench.ground import HOME, ROOT
 from bench.measure import Bench, warm
 from mainstay.errors import MainstayError
-from mainstay.lab import Lab
 
 RESULTS = HOME / "results"
 METHOD = Path(__file__).parent / "method.md"
@@ -106,11 +105,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="write the report from what there is")
     parser.add_argument("--clean", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def down(place: Ground) -> None:
-    """Takes the bench's lab down."""
-    Lab(place.lab, say).down()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from bench import rivals
 from bench.errors import BenchError
 from bench.ground import ROOT, TARGET, Ground
 from bench.hosts import places
+from bench.meter import SOCKETS
 from mainstay.lab.paths import LabPaths
 
 PYTHON = sys.executable
@@ -121,7 +122,7 @@ def _testinfra(*, kept_open: bool) -> Words:
     """Plain testinfra: a program and a session for each command, or one connection a host that stays (ControlPath)."""
 
     def words(ground: Ground, names: Sequence[str]) -> list[str]:
-        query = "?controlpath=/run/mainstay-bench-{}" if kept_open else ""
+        query = f"?controlpath={SOCKETS}/{{}}" if kept_open else ""
         hosts = ",".join(f"ssh://{name}{query.format(name)}" for name in names)
         suites = [str(ROOT / "tests" / "verify" / f"test_{stem}.py") for stem in SUITES]
         pytest = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib", "-n", "2"]

@@ -101,6 +101,11 @@ def fresh(count: int, say: Say) -> Ground:
     return found
 
 
+def leave(ground: Ground) -> None:
+    """Takes the ground's lab down."""
+    Lab(ground.lab).down()
+
+
 def in_apt(ground: Ground, names: Sequence[str]) -> float:
     """Seconds that the slowest of these hosts spent inside dpkg, by apt's own log, which counts whole seconds."""
     script = "grep -hE '^(Start|End)-Date' /var/log/apt/history.log 2>/dev/null || true"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from bench import hosts, meter, rivals, wan
@@ -35,12 +36,13 @@ class Bench:
     _line: ExitStack = field(default_factory=ExitStack)
     _rtt: int = 0
     _place: str = ""
-    _line_cost: subprocess.Popen[bytes] | None = None
+    _carrier: subprocess.Popen[bytes] | None = None
+    _round_trip: float = 0.0
 
     def close(self) -> None:
         """Takes the slow line away."""
         self._line.close()
-        self._line, self._rtt, self._place = ExitStack(), 0, ""
+        self._line, self._rtt, self._place, self._round_trip = ExitStack(), 0, "", 0.0
 
     def run(self, cells: Sequence[Cell], seconds: float) -> int:
         """Measures what is left of `cells` until `seconds` are over; gives the number that remains.
@@ -66,13 +68,21 @@ class Bench:
             return
         self.close()
         if rtt_ms:
-            line = wan.slow_line(hosts.network_of(self.ground), rtt_ms)
-            self._place, self._line_cost = self._line.enter_context(line)
-            self._rtt = rtt_ms
+            lab = hosts.network_of(self.ground)
+            self._place, self._carrier = self._line.enter_context(wan.slow_line(lab, rtt_ms))
+            self._rtt, self._round_trip = rtt_ms, median(wan.measured(self._place, str(lab.gateway)))
 
     def _measured(self, cell: Cell) -> dict[str, Any]:
+        if cell.row.case != "first":
+            return self._measured_on(self.ground, cell)
+        place = hosts.fresh(cell.row.hosts, lambda line: None)
+        try:
+            return self._measured_on(place, cell)
+        finally:
+            hosts.leave(place)
+
+    def _measured_on(self, place: Ground, cell: Cell) -> dict[str, Any]:
         one = contender(cell.row.case, cell.row.contender)
-        place = hosts.fresh(cell.row.hosts, lambda line: None) if cell.row.case == "first" else self.ground
         names = place.names[: cell.row.hosts]
         if cell.row.case == "line":
             place.edit_journal(_JOURNAL[place.journal == _JOURNAL[0]])
@@ -101,6 +111,7 @@ class Bench:
             "hosts_cpu": (after - before) / len(names),
             "sessions": hosts.sessions(place, names, since) if cell.row.case != "start" else 0,
             "in_apt": hosts.in_apt(place, names) if cell.row.case == "first" else 0,
+            "round_trip_ms": self._round_trip,
             "line_cpu": self._carrier_cpu() - carried,
             "said": said,
             "commit": _commit(),
@@ -109,9 +120,9 @@ class Bench:
 
     def _carrier_cpu(self) -> float:
         """Processor seconds of the slow line's own process."""
-        if self._line_cost is None or not self._place:
+        if self._carrier is None or not self._place:
             return 0.0
-        return meter.cpu_of_process(self._line_cost.pid)
+        return meter.cpu_of_process(self._carrier.pid)
 
 
 def warm(ground: Ground, cells: Sequence[Cell]) -> None:

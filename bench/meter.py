@@ -7,6 +7,7 @@ masters) is counted, and ended with it.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -19,6 +20,8 @@ from pathlib import Path
 from bench.errors import BenchError
 
 _GROUP = "mainstay-bench"
+# Where SSH masters of contenders listen; they are killed with their run, and leave their sockets behind.
+SOCKETS = Path("/run/mainstay-bench")
 _SAMPLE_S = 0.2
 _ENTER = 'echo $$ > "$0"; exec "$@"'
 
@@ -103,18 +106,19 @@ def clear() -> None:
     group = root() / _GROUP
     if group.is_dir():
         _end(group)
+    shutil.rmtree(SOCKETS, ignore_errors=True)
 
 
 @contextmanager
 def _group() -> Iterator[Path]:
+    clear()
     group = root() / _GROUP
-    if group.is_dir():
-        _end(group)
     group.mkdir()
+    SOCKETS.mkdir(mode=0o700)
     try:
         yield group
     finally:
-        _end(group)
+        clear()
 
 
 def _end(group: Path) -> None:

@@ -89,7 +89,24 @@ def _table(rows: Rows, case: str, hosts: int, rtt_ms: int) -> list[str]:
     titles = ["", "seconds, median (range)", without, "against Mainstay", "execs a host", "CPU s here"]
     titles += ["CPU s a host", "memory MB", "runs"]
     head = [f"### {_ground(case, hosts, rtt_ms)}", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    return [*head, *(_line(rows, row) for row in found)]
+    return [*head, *(_line(rows, row) for row in found), *_slow_line(rows, found)]
+
+
+def _slow_line(rows: Rows, found: Sequence[Row]) -> list[str]:
+    """What the slow line was, and what it cost; nothing where there was none."""
+    trips = [trip for row in found for trip in values(rows, row, "round_trip_ms") if trip]
+    if not trips:
+        return []
+    used = [one / whole for row in found for one, whole in _used(rows, row)]
+    return [
+        "",
+        f"The slow line: a round trip of {summary(trips)} ms as TCP handshakes measure it; its carrier used "
+        f"{summary(used).median * 100:.0f} % of one processor ({min(used) * 100:.0f}-{max(used) * 100:.0f} %).",
+    ]
+
+
+def _used(rows: Rows, row: Row) -> Iterable[tuple[float, float]]:
+    return zip(values(rows, row, "line_cpu"), values(rows, row, "whole_seconds"), strict=True)
 
 
 def _line(rows: Rows, row: Row) -> str:
