@@ -57,6 +57,14 @@ def _few(series: Series) -> dict[str, int]:
     return {name: slow.get(name, min(runs, 2)) for name, runs in series.runs.items()}
 
 
+def at_most(series: Sequence[Series], runs: int) -> list[Series]:
+    """The same with no more than so many runs of each: the whole picture first, its spread in later runs."""
+    return [
+        Series(one.case, one.hosts, one.rtt_ms, {name: min(runs, most) for name, most in one.runs.items()})
+        for one in series
+    ]
+
+
 def only(series: Sequence[Series], case: str) -> list[Series]:
     """The series of one case; none where nothing has that name."""
     return [one for one in series if one.case == case]

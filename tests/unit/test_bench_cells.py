@@ -80,4 +80,5 @@ def test_quick_measures_each_at_most_twice() -> None:
     quick = matrix.quick()
     assert {cell.repetition for one in quick for cell in one.cells()} == {0, 1}
     assert len({cell for one in quick for cell in one.cells()}) < len({c for one in matrix.FULL for c in one.cells()})
+    assert {cell.repetition for one in matrix.at_most(quick, 1) for cell in one.cells()} == {0}
     assert matrix.only(quick, "verify") and not matrix.only(quick, "nothing")
