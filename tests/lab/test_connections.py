@@ -253,7 +253,7 @@ def test_mainstays_commands_jump_where_the_operators_own_ssh_config_says(
 def test_the_lab_takes_its_connections_with_it(hosts: Hosts) -> None:
     hosts.plan()
     numbers = [number for host in PRODUCTION for number in hosts.kept(host)]
-    assert len(numbers) == 3
+    assert len(numbers) >= len(PRODUCTION), "one a host, and those under another known_hosts or ssh_config before"
     hosts.system.outside("down")
     try:
         assert not [number for number in numbers if Path(f"/proc/{number}").exists()]
