@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -106,6 +107,7 @@ class Bench:
         return {
             "seconds": one.seconds(said) if one.seconds else cost.seconds,
             "whole_seconds": cost.seconds,
+            "cores": os.cpu_count() or 1,
             "cpu": cost.cpu,
             "memory": cost.memory,
             "hosts_cpu": (after - before) / len(names),

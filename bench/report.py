@@ -44,7 +44,19 @@ _NO_START = ("-open",)
 
 def page(rows: Rows, about: Sequence[str], method: str) -> str:
     """The whole page: the bars, the plot, a table for each case, and how it was measured."""
-    parts = ["# Benchmarks", "", *about, "", "## Bars", "", *_bars(rows), "", "![Medians](benchmarks.svg)", ""]
+    parts = [
+        "# Benchmarks",
+        "",
+        *about,
+        "",
+        "## Bars",
+        "",
+        *_bars(rows),
+        *limits(rows),
+        "",
+        "![Medians](benchmarks.svg)",
+        "",
+    ]
     for case, title in CASES.items():
         grounds = sorted({(row.rtt_ms, row.hosts) for row in rows if row.case == case})
         if grounds:
@@ -80,6 +92,28 @@ def _bars(rows: Rows) -> list[str]:
     return lines
 
 
+def busy(rows: Rows, row: Row) -> list[float]:
+    """How much of the machine's processors each run used: at 1 it waits for them, and not for the network."""
+    found = []
+    for run in rows[row]:
+        work = float(run["cpu"]) + float(run["hosts_cpu"]) * row.hosts + float(run["line_cpu"])
+        found.append(work / float(run["whole_seconds"]) / float(run["cores"]))
+    return found
+
+
+def limits(rows: Rows) -> list[str]:
+    """What the floor itself reaches, and how busy the processors are then: no tool that asks the same gets beyond."""
+    lines = []
+    for hosts, rtt_ms in ((20, 40), (20, 0)):
+        floor, pyinfra = Row("plan", "floor", hosts, rtt_ms), Row("plan", "pyinfra", hosts, rtt_ms)
+        if rows.get(floor) and rows.get(pyinfra):
+            times = shown(ratio(values(rows, pyinfra), values(rows, floor)))
+            part = f"{summary(busy(rows, floor)).median * 100:.0f} %"
+            what = f"At {_ground('plan', hosts, rtt_ms)}, the floor is {times}x faster than plain pyinfra"
+            lines.append(f"{what}, with the machine's processors {part} busy.")
+    return ["", *lines] if lines else []
+
+
 def _table(rows: Rows, case: str, hosts: int, rtt_ms: int) -> list[str]:
     if case == "start":
         return _starts(rows)
@@ -87,7 +121,7 @@ def _table(rows: Rows, case: str, hosts: int, rtt_ms: int) -> list[str]:
     found.sort(key=lambda row: list(NAMES).index(row.contender) if row.contender in NAMES else len(NAMES))
     without = "without apt" if case == "first" else "without start-up"
     titles = ["", "seconds, median (range)", without, "against Mainstay", "execs a host", "CPU s here"]
-    titles += ["CPU s a host", "memory MB", "runs"]
+    titles += ["CPU s a host", "processors busy", "memory MB", "runs"]
     head = [f"### {_ground(case, hosts, rtt_ms)}", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     return [*head, *(_line(rows, row) for row in found), *_slow_line(rows, found)]
 
@@ -120,11 +154,12 @@ def _line(rows: Rows, row: Row) -> str:
     own = values(rows, Row(row.case, _mine(row), row.hosts, row.rtt_ms))
     against = f"{shown(ratio(seconds, own))}x" if own else "-"
     numbers = [_median(rows, row, key) for key in ("sessions", "cpu", "hosts_cpu")]
+    numbers.append(f"{summary(busy(rows, row)).median * 100:.0f} %")
     if row.case == "first":  # sshd writes sessions down once it is told to, which is in the middle of the run
         numbers[0] = "-"
     memory = f"{summary(values(rows, row, 'memory')).median / (1 << 20):.0f}"
     if open_one and row.case == "plan":  # what both rounds of it cost together says nothing of the second
-        numbers = ["-", *_cpu_of_second(rows, row), "-"]
+        numbers = ["-", *_cpu_of_second(rows, row), "-", "-"]
     name = NAMES.get(row.contender, row.contender)
     cells = [name, str(summary(seconds)), without, against, *numbers, memory, str(len(seconds))]
     return f"| {' | '.join(cells)} |"

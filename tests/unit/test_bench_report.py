@@ -19,7 +19,7 @@ Rows = dict[Row, list[dict[str, Any]]]
 
 def runs(*seconds: float, **others: Any) -> list[dict[str, Any]]:
     same = {"cpu": 1.0, "hosts_cpu": 0.5, "memory": 100 << 20, "sessions": 1.0, "commit": "abc1234", "at": 1}
-    same |= {"round_trip_ms": 40.5, "line_cpu": 0.1, "whole_seconds": 2.0, **others}
+    same |= {"round_trip_ms": 40.5, "line_cpu": 0.1, "whole_seconds": 2.0, "cores": 2, **others}
     return [{"seconds": value, "repetition": at, **same} for at, value in enumerate(seconds)]
 
 
@@ -76,9 +76,10 @@ def test_what_was_not_measured_is_not_called_met() -> None:
 def test_the_page_has_every_bar_and_every_row(rows: Rows) -> None:
     text = report.page(rows, ["about"], "## How\n")
     assert all(bar.text in text for bar in bars.BARS)
-    assert "| pyinfra | 30.0 (29.0-31.0) | - | 10.0x | 130 | 1.00 | 0.500 | 100 | 3 |" in text
+    assert "| pyinfra | 30.0 (29.0-31.0) | - | 10.0x | 130 | 1.00 | 0.500 | 278 % | 100 | 3 |" in text
     assert "| Mainstay | 3.00 (2.90-9.90) | 2.00 | 1.00x | 1.00 |" in text
     assert "a round trip of 40.5 (40.5-40.5) ms" in text and "used 5 % of one processor (5-5 %)" in text
+    assert "At 20 hosts, 40 ms, the floor is 25.0x faster than plain pyinfra, with the machine's processors" in text
     assert "### 20 hosts, 40 ms" in text and text.endswith("## How\n")
 
 
