@@ -43,6 +43,8 @@ def _bench(options: argparse.Namespace) -> int:
     series = matrix.quick() if options.quick else list(matrix.FULL)
     if options.only:
         series = matrix.only(series, options.only)
+    if options.hosts:
+        series = [one for one in series if one.hosts == options.hosts]
     if options.runs:
         series = matrix.at_most(series, options.runs)
     if not options.report:
@@ -102,6 +104,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bin/bench")
     parser.add_argument("--quick", action="store_true", help="few runs, and not the cases that take long")
     parser.add_argument("--only", metavar="CASE", choices=list(CONTENDERS), help=f"one of {', '.join(CONTENDERS)}")
+    parser.add_argument("--hosts", type=int, metavar="N", help="only what is measured on N hosts")
     parser.add_argument("--runs", type=int, metavar="N", help="no more than N runs of each; later ones add to them")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured")
     parser.add_argument("--minutes", type=float, default=600, help="stop after the cell in which these are over")
