@@ -32,6 +32,21 @@ packages() { # names: installs those that are missing
     for name in $missing; do echo "$name"; done >> artefacts/debian-packages
 }
 
+tools() { # promtool and amtool, which judge rules and routes; unpacked, because Debian starts what it installs
+    mkdir -p artefacts/tools
+    for pair in prometheus:promtool prometheus-alertmanager:amtool; do
+        name=${pair%:*} program=${pair#*:}
+        [ ! -x "artefacts/tools/$program" ] || continue
+        command -v "$program" >/dev/null && continue
+        say "$program"
+        command -v apt-get >/dev/null || fail "no $program, expected it in PATH: tests judge alert rules by it."
+        (cd artefacts/tools && apt-get -qq download "$name" 2>/dev/null) \
+            || { apt-get -qq update && (cd artefacts/tools && apt-get -qq download "$name"); } || return
+        dpkg-deb --fsys-tarfile artefacts/tools/"$name"_*.deb | tar -x -C artefacts/tools --strip-components=3 "./usr/bin/$program" || return
+        rm -f artefacts/tools/"$name"_*.deb
+    done
+}
+
 environment() { # .venv with the locked versions, and this tree in it
     python=$(command -v python3.11 || command -v python3) || fail "no python3, expected Python 3.11 or later"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than Python 3.11"

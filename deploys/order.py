@@ -9,6 +9,8 @@ ORDER = [
     "release",
     "service",
     "frontend",
+    # Last: what it measures is there.
+    "monitoring",
 ]
 
 # What `deploys/release.py` applies: releases alone, on a host that is otherwise left as it is.

@@ -111,8 +111,9 @@ def listen_address(host: Host) -> str:
 
 
 def listeners(env: Environment, host: Host) -> list[Listener]:
-    """On web hosts http and https for all; on app hosts each service's canonical port, for web hosts."""
+    """On web hosts http and https for all; on app hosts each service's canonical port, for web hosts and probes."""
     nginx = section(env)
+    callers = ("web", "monitoring") if "monitoring" in env.sections else ("web",)
     found = [Listener(nginx.status_port, "nginx status", "loopback", key=("nginx", "status_port"))]
     if "web" in host.roles:
         found.append(Listener(nginx.http_port, "nginx http", "public", key=("nginx", "http_port")))
@@ -120,7 +121,7 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
     for service in env.services_on(host):
         if service.port is not None:
             key = ("services", service.name, "port")
-            found.append(Listener(service.port, f"nginx for {service.name}", "private", ("web",), key))
+            found.append(Listener(service.port, f"nginx for {service.name}", "private", callers, key))
     return found if len(found) > 1 else []
 
 

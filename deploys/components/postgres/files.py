@@ -31,7 +31,8 @@ def configuration(env: Environment, host: Host) -> list[ManagedFile]:
     base = render("postgres/postgresql.conf.j2", settings=places(postgres))
     access_text = render("postgres/40-access.conf.j2", settings=access_settings(postgres, host))
     hba = render("postgres/pg_hba.conf.j2", rules=access.rules(env, postgres))
-    ident = render("postgres/pg_ident.conf.j2", map=access.ROOT_MAP, roles=list(postgres.roles))
+    watchers = [name for name, role in postgres.roles.items() if role.kind == "monitor"]
+    ident = render("postgres/pg_ident.conf.j2", map=access.ROOT_MAP, roles=list(postgres.roles), watchers=watchers)
     tuning_text = render("postgres/50-tuning.conf.j2", host=host, settings=settings(postgres, host))
     unit = f"/etc/systemd/system/{postgres.unit}.d/50-mainstay.conf"
     return [

@@ -13,7 +13,10 @@ SEQUENCES: dict[Kind, frozenset[str]] = {
     "app": frozenset({"USAGE", "SELECT"}),
     "readonly": frozenset({"SELECT"}),
 }
-MEMBERSHIPS: dict[Kind, frozenset[str]] = {"backup": frozenset({"pg_read_all_data"})}
+MEMBERSHIPS: dict[Kind, frozenset[str]] = {
+    "backup": frozenset({"pg_read_all_data"}),
+    "monitor": frozenset({"pg_monitor"}),
+}
 
 
 def managed(postgres: Section) -> frozenset[str]:

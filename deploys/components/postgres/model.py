@@ -48,7 +48,7 @@ OWNED_SETTINGS = frozenset(
 )
 """Settings that the component writes by itself, or that Debian's own tools rely on."""
 
-Kind = Literal["owner", "app", "readonly", "backup"]
+Kind = Literal["owner", "app", "readonly", "backup", "monitor"]
 
 
 class Database(StrictModel):
@@ -62,7 +62,8 @@ class Database(StrictModel):
 class RoleSpec(StrictModel):
     """One role of the cluster.
 
-    `owner` owns the database and migrates; `app` reads and writes rows; `readonly` reads; `backup` reads everything.
+    `owner` owns the database and migrates; `app` reads and writes rows; `readonly` reads; `backup` reads everything;
+    `monitor` reads what the server says of itself, and the system user `prometheus` logs in as it.
     """
 
     kind: Kind

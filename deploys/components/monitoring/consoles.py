@@ -1,0 +1,129 @@
+"""The dashboards: Prometheus' own console templates, which an operator opens over an SSH tunnel.
+
+A panel's colours are the inventory's thresholds, the same that the rules are made of (DS-06).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deploys.components.monitoring.measures import measures
+from deploys.components.monitoring.section import section
+from deploys.components.monitoring.targets import jobs
+from mainstay.files import ManagedFile
+from mainstay.inventory import Environment
+from mainstay.render import render
+
+FOLDER = "/etc/prometheus/consoles"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measurement, as a table of what is now and a graph of what was.
+
+    Attributes:
+        title: what it is.
+        expr: PromQL.
+        of: the labels that name a row.
+        unit: written after the number.
+        warn: from here on a row is amber; None never.
+        crit: from here on it is red.
+        falls: whether less is worse.
+    """
+
+    title: str
+    expr: str
+    of: tuple[str, ...]
+    unit: str = ""
+    warn: float | None = None
+    crit: float | None = None
+    falls: bool = False
+
+
+@dataclass(frozen=True)
+class Console:
+    """One page."""
+
+    name: str
+    title: str
+    panels: list[Panel]
+
+    @property
+    def path(self) -> str:
+        """Where Prometheus finds it; `/consoles/<name>.html` shows it."""
+        return f"{FOLDER}/{self.name}.html"
+
+
+def consoles(env: Environment) -> list[Console]:
+    """The pages that have something to show."""
+    found = [
+        Console("system-overview", "System overview", [*_of(env, "cpu_pct", "memory_pct", "disk_pct"), *_hosts(env)]),
+        Console("application-performance", "Application performance", _services(env)),
+        Console("databases", "Databases and cache", _databases(env)),
+        Console("business-metrics", "Business metrics", _own(env)),
+    ]
+    return [console for console in found if console.panels]
+
+
+def files(env: Environment) -> list[ManagedFile]:
+    """A file a page, and the one that leads to them."""
+    pages = consoles(env)
+    links = [(page.name, page.title) for page in pages]
+    common = {"system": env.system, "environment": env.env, "links": links}
+    index = ManagedFile(f"{FOLDER}/index.html", render("monitoring/index.html.j2", title="Alerts", **common))
+    made = [
+        ManagedFile(page.path, render("monitoring/console.html.j2", title=page.title, panels=page.panels, **common))
+        for page in pages
+    ]
+    return [index, *made]
+
+
+def _of(env: Environment, *names: str) -> list[Panel]:
+    """Panels of measures that are there, with their thresholds."""
+    found = []
+    for name, measure in measures(env).items():
+        if name in names:
+            limit = env.common.thresholds.get(name)
+            warn, crit = (limit.warn, limit.crit) if limit else (None, None)
+            title = f"{measure.says[0].upper()}{measure.says[1:]}"
+            found.append(Panel(title, measure.recorded, measure.of, measure.unit, warn, crit, measure.falls))
+    return found
+
+
+def _rate(metric: str, by: str = "host", more: str = "") -> str:
+    return f"sum by ({by}) (rate({metric}{more}[5m]))"
+
+
+def _hosts(env: Environment) -> Iterator[Panel]:
+    cables, disks = '{job="node",device!~"lo|veth.*"}', '{job="node"}'
+    if any(job.name == "services" for job in jobs(env)):
+        up = 'sum by (service, host) (up{job="services"})'
+        yield Panel("Instances that answer", up, ("service", "host"))
+    yield Panel("Received", _rate("node_network_receive_bytes_total", more=cables), ("host",), " B/s")
+    yield Panel("Sent", _rate("node_network_transmit_bytes_total", more=cables), ("host",), " B/s")
+    yield Panel("Read from disks", _rate("node_disk_read_bytes_total", more=disks), ("host",), " B/s")
+    yield Panel("Written to disks", _rate("node_disk_written_bytes_total", more=disks), ("host",), " B/s")
+
+
+def _services(env: Environment) -> list[Panel]:
+    return _of(env, "request_rate_per_min", "p95_ms", "p99_ms", "error_rate_pct", "db_connection_errors_per_s")
+
+
+def _databases(env: Environment) -> list[Panel]:
+    names = ("db_pool_pct", "db_query_ms", "db_cache_hit_pct", "db_disk_pct", "replication_lag_s")
+    found = _of(env, *names)
+    if any(job.name == "postgres" for job in jobs(env)):
+        tables = ("datname", "relname")
+        for title, metric in (
+            ("Rows read by scans", "pg_stat_user_tables_seq_tup_read"),
+            ("Rows inserted", "pg_stat_user_tables_n_tup_ins"),
+            ("Rows updated", "pg_stat_user_tables_n_tup_upd"),
+            ("Rows deleted", "pg_stat_user_tables_n_tup_del"),
+        ):
+            found.append(Panel(title, _rate(metric, "datname, relname"), tables, "/s"))
+    return found + _of(env, "redis_memory_pct", "redis_connections_pct", "redis_evictions_per_s", "cache_hit_pct")
+
+
+def _own(env: Environment) -> list[Panel]:
+    return [Panel(title, expr, ()) for title, expr in section(env).panels.items()]

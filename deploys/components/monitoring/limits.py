@@ -1,0 +1,78 @@
+"""Rules of the inventory: `thresholds` (severities `warning` and `critical`) and `alerts` (its own severities)."""
+
+from __future__ import annotations
+
+import re
+
+from deploys.components.monitoring.measures import Measure
+from deploys.components.monitoring.rule import Rule
+from deploys.components.monitoring.section import CRITICAL, WARNING
+from mainstay.inventory import Environment
+from mainstay.inventory.system import Alert, Threshold
+
+LASTS_S = 300.0
+"""How long what has no duration of its own must last (MT-48)."""
+
+_FAILS = re.compile(r"health fails ([1-9][0-9]?) times in ([1-9][0-9]?)m")
+_LOST = {
+    "database_lost": ("PostgresDown", '(pg_up == 0) or (up{job="postgres"} == 0)', "PostgreSQL does not answer"),
+    "redis_lost": ("RedisDown", '(redis_up == 0) or (up{job="redis"} == 0)', "Redis does not answer"),
+}
+
+
+def of_thresholds(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
+    """A rule a limit, with the measure that it is about."""
+    found = []
+    for name, threshold in env.common.thresholds.items():
+        for severity, limit in ((WARNING, threshold.warn), (CRITICAL, threshold.crit)):
+            if name in known and limit is not None:
+                found.append((name, _beyond(known[name], limit, severity, threshold)))
+    return found
+
+
+def _beyond(measure: Measure, limit: float, severity: str, said: Threshold | Alert) -> Rule:
+    lasts = LASTS_S if said.for_ is None else said.for_
+    where = ", ".join(f"{{{{ $labels.{label} }}}}" for label in measure.of)
+    sign, word = ("<", "below") if measure.falls else (">", "above")
+    summary = f"{where}: {{{{ $value | printf `%.1f` }}}}{measure.unit} {measure.says}, {word} {limit:g}"
+    action = said.action if isinstance(said, Threshold) else None
+    return Rule(measure.alert, f"{measure.recorded} {sign} {limit:g}", severity, lasts, summary, action)
+
+
+def measure_of(alert: Alert) -> str | None:
+    """The measure that an alert of the inventory speaks of, None where it speaks of something that is there or not."""
+    if alert.above_pct is not None:
+        return f"{alert.name}_pct"
+    return f"{alert.name}_ms" if alert.above_ms is not None else None
+
+
+def understood(alert: Alert) -> bool:
+    """Whether an alert without a limit is one that there is a rule for."""
+    return alert.name in _LOST or (alert.name == "service_down" and _FAILS.fullmatch(alert.rule or "") is not None)
+
+
+def of_alerts(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
+    """A rule an alert, with the measure that it is about; empty where it is about something that is there or not."""
+    found = []
+    for severity, alerts in env.common.alerts.items():
+        for alert in alerts:
+            name = measure_of(alert)
+            if name in known:
+                limit = alert.above_pct if alert.above_pct is not None else alert.above_ms
+                found.append((name, _beyond(known[name], limit or 0.0, severity, alert)))
+            elif understood(alert):
+                found.append(("", _event(alert, severity)))
+    return found
+
+
+def _event(alert: Alert, severity: str) -> Rule:
+    if alert.name in _LOST:
+        name, expr, summary = _LOST[alert.name]
+        lasts = 60.0 if alert.for_ is None else alert.for_
+        return Rule(name, expr, severity, lasts, f"{{{{ $labels.host }}}}: {summary}")
+    match = _FAILS.fullmatch(alert.rule or "")
+    assert match is not None  # noqa: S101  the model refuses other words
+    times, minutes = match.groups()
+    expr = f'count_over_time((probe_success{{job="health"}} == 0)[{minutes}m:1m]) >= {times}'
+    summary = f"{{{{ $labels.service }}}} on {{{{ $labels.host }}}}: {{{{ $labels.check }}}} failed {times} times"
+    return Rule("ServiceDown", expr, severity, 0.0, f"{summary} in {minutes} minutes")

@@ -1,0 +1,173 @@
+"""What Prometheus asks, and how often: jobs with their targets, each labelled with the host it speaks of."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploys.components.monitoring.exporters import exporters, measured_services
+from deploys.components.monitoring.section import section
+from deploys.components.nginx import model as nginx
+from mainstay.inventory import Environment, HealthCheck, Host, Service
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that is asked.
+
+    Attributes:
+        address: `host:port`, or the URL of a probe.
+        labels: what every series of it carries.
+        meta: labels that steer the question and stand in no series (`__metrics_path__`, `__param_module`).
+        needed: whether it must answer; the instances of a slot that waits for the next release need not.
+    """
+
+    address: str
+    labels: dict[str, str]
+    meta: dict[str, str] = field(default_factory=dict)
+    needed: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """Targets of one kind, which Prometheus asks itself or has the blackbox exporter probe."""
+
+    name: str
+    targets: list[Target] = field(default_factory=list)
+    probed: bool = False
+
+
+def jobs(env: Environment) -> list[Job]:
+    """Every job that has a target."""
+    ports = section(env).ports
+    servers = env.hosts_of("monitoring")
+    by_kind: dict[str, list[Target]] = {}
+    for host in env.hosts.values():
+        for exporter in exporters(env, host):
+            target = Target(exporter.listen, {"host": host.name})
+            if not exporter.loopback:
+                by_kind.setdefault(exporter.kind, []).append(target)
+    own = {"prometheus": ports.prometheus, "alertmanager": ports.alertmanager, "blackbox": ports.blackbox}
+    found = [Job(kind, targets) for kind, targets in by_kind.items()]
+    found += [Job(name, [Target(f"127.0.0.1:{port}", {})]) for name, port in own.items() if servers]
+    found += [Job("services", _instances(env)), Job("health", _health(env), True), Job("tls", _tls(env), True)]
+    return [job for job in found if job.targets]
+
+
+def scrape_configs(env: Environment, host: Host) -> list[dict[str, Any]]:
+    """The jobs as `prometheus.yml` on the monitoring host `host` takes them."""
+    blackbox = f"127.0.0.1:{section(env).ports.blackbox}"
+    return [_probe(job, blackbox) if job.probed else _scrape(job, host) for job in jobs(env)]
+
+
+def _scrape(job: Job, host: Host) -> dict[str, Any]:
+    groups = []
+    for target in job.targets:
+        groups.append({"targets": [target.address], "labels": {"host": host.name} | target.labels | target.meta})
+    return {"job_name": job.name, "static_configs": groups}
+
+
+def _probe(job: Job, blackbox: str) -> dict[str, Any]:
+    groups = [{"targets": [target.address], "labels": target.labels | target.meta} for target in job.targets]
+    return {
+        "job_name": job.name,
+        "metrics_path": "/probe",
+        "static_configs": groups,
+        "relabel_configs": [
+            {"source_labels": ["__address__"], "target_label": "__param_target"},
+            {"source_labels": ["__address__"], "target_label": "instance"},
+            {"target_label": "__address__", "replacement": blackbox},
+        ],
+    }
+
+
+def metrics_path(service: Service, port: int) -> str:
+    """Where nginx of an app host gives the metrics of the instance on `port`."""
+    return f"/{service.name}/{port}"
+
+
+def instance_ports(service: Service) -> dict[str, list[int]]:
+    """The ports of all instances that there may be, by slot."""
+    return {slot: service.ports_of(slot, service.instances.max) for slot in ("blue", "green")}
+
+
+def _instances(env: Environment) -> list[Target]:
+    port = section(env).ports.services
+    return [
+        Target(
+            f"{nginx.listen_address(host)}:{port}",
+            {"host": host.name, "service": service.name, "slot": slot, "instance": f"{host.name}:{own}"},
+            {"__metrics_path__": metrics_path(service, own)},
+            needed=False,
+        )
+        for host in env.hosts.values()
+        for service in measured_services(env, host)
+        for slot, ports in instance_ports(service).items()
+        for own in ports
+    ]
+
+
+def _probed(env: Environment) -> list[Service]:
+    return [
+        s for s in env.services.values() if s.port is not None and s.name in env.releases and "nginx" in env.sections
+    ]
+
+
+def _health(env: Environment) -> list[Target]:
+    return [
+        Target(
+            f"http://{nginx.listen_address(host)}:{service.port}{check.path}",
+            {"host": host.name, "service": service.name, "check": check.path},
+            {"__param_module": f"{service.name}_{number}"},
+        )
+        for service in _probed(env)
+        for host in env.hosts_of(service.role)
+        for number, check in enumerate(service.health)
+    ]
+
+
+def _tls(env: Environment) -> list[Target]:
+    if "nginx" not in env.sections or not nginx.section(env).sites:
+        return []
+    port = nginx.section(env).https_port
+    return [
+        Target(
+            f"{nginx.listen_address(host)}:{port}",
+            {"host": host.name, "site": env.domain},
+            {"__param_module": "tls"},
+        )
+        for host in env.hosts_of("web")
+    ]
+
+
+def blackbox_modules(env: Environment) -> dict[str, Any]:
+    """What the blackbox exporter asks: each health check of each service, and the sites' certificate."""
+    modules: dict[str, Any] = {
+        f"{service.name}_{number}": {"prober": "http", "timeout": f"{check.timeout_s:g}s", "http": _http(env, check)}
+        for service in _probed(env)
+        for number, check in enumerate(service.health)
+    }
+    if _tls(env):
+        # Whether it is the right one is nginx's verification; here it is read for its end, whoever signed it.
+        tls = {"server_name": env.domain, "insecure_skip_verify": True}
+        modules["tls"] = {"prober": "tcp", "timeout": "5s", "tcp": {"tls": True, "tls_config": tls}}
+    return modules
+
+
+def _http(env: Environment, check: HealthCheck) -> dict[str, Any]:
+    wanted = [_in_json(key, value) for key, value in check.expect_json.items()]
+    body = {"fail_if_body_not_matches_regexp": wanted} if wanted else {}
+    return {
+        "valid_status_codes": [check.expect_status],
+        "headers": {"Host": env.api_domain},
+        "follow_redirects": False,
+        "preferred_ip_protocol": "ip4",
+        **body,
+    }
+
+
+def _in_json(key: str, value: Any) -> str:
+    """A pattern for one key and its value, wherever it stands in the answer."""
+    return f"{re.escape(json.dumps(key))}\\s*:\\s*{re.escape(json.dumps(value))}"

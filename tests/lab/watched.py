@@ -1,0 +1,127 @@
+"""The system of `fixtures/watched`: one host that does everything, one that looks at it, and who is told."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mainstay.inventory import load
+from mainstay.inventory.stores import secrets_file
+from mainstay.secrets import SecretStore
+from mainstay.secrets.identity import create_identity
+from mainstay.secrets.needed import needed_secrets
+from tests.lab.bench import Bench
+
+FIXTURE = Path(__file__).parent / "fixtures" / "watched"
+SYSTEM, ALL, MON = "watched", "watched-all", "watched-mon"
+PAGER, OFFICE = "http://127.0.0.1:8099/pager-2c1f", "http://127.0.0.1:8099/office-93ab"
+
+
+def project(folder: Path, identity: Path) -> Path:
+    """A project with the system, its service built and pinned, and secrets; MAINSTAY_AGE_IDENTITY names `identity`."""
+    shutil.copytree(FIXTURE / "inventories", folder / "inventories")
+    release(folder)
+    create_identity(identity)
+    for env in ("staging", "production"):
+        store = SecretStore.open(secrets_file(folder, SYSTEM, env))
+        store.generate(needed_secrets(load(SYSTEM, env, root=folder, check_secrets=False)))
+        store.update({"ALERT_PAGER_URL": PAGER, "ALERT_OFFICE_URL": OFFICE})
+    return folder
+
+
+def release(folder: Path) -> None:
+    """The service as an artefact, pinned."""
+    about = {"name": "api", "version": "1.0.0", "kind": "go"}
+    members = {"release.json": json.dumps(about), "app/main.py": (FIXTURE / "service" / "main.py").read_text()}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, text in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    (folder / "artefacts").mkdir(exist_ok=True)
+    (folder / "artefacts" / "watched-api-1.0.0.tar").write_bytes(buffer.getvalue())
+    pin = f"{{file: watched-api-1.0.0.tar, sha256: {hashlib.sha256(buffer.getvalue()).hexdigest()}}}"
+    text = f"releases:\n  api:\n    version: 1.0.0\n    artefacts:\n      1.0.0: {pin}\n"
+    (folder / "inventories" / SYSTEM / "releases.yaml").write_text(text)
+
+
+# What takes minutes in a real system takes seconds here, so that a fault, its alert and its end fit into a test.
+QUICK = """alerts:
+  P0:
+    - {name: service_down, rule: health fails 2 times in 2m}
+    - {name: redis_lost, for: 5s}
+  P1:
+    - {name: disk, above_pct: 95, for: 5s}
+  P2:
+    - {name: error_rate, above_pct: 1, for: 5s}
+"""
+
+
+class Watched(Bench):
+    """The bench, and what the receivers were told."""
+
+    def quick(self) -> None:
+        """Alerts that do not wait."""
+        path = self.project / "inventories" / SYSTEM / "system.yaml"
+        before, rest = path.read_text().split("alerts:\n", 1)
+        path.write_text(before + QUICK + rest[rest.index("\nseverity:") :])
+
+    def listen(self) -> None:
+        """Starts the receivers on the monitoring host: every post is a line of /root/told."""
+        self.sh(
+            MON,
+            f"cat > /root/receiver.py <<'EOF'\n{RECEIVER}\nEOF\n"
+            "systemd-run -q --unit=receiver python3 /root/receiver.py",
+        )
+
+    def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """The path of each post, and what was in it."""
+        lines = self.sh(MON, "cat /root/told 2>/dev/null; true").splitlines()
+        return [(each["path"], each["body"]) for each in map(json.loads, lines)]
+
+    def wait_for(self, what: Callable[[list[tuple[str, dict[str, Any]]]], Any], seconds: float) -> Any:
+        """Looks every 3 s until `what` finds something in what was told."""
+        deadline = time.monotonic() + seconds
+        while not (found := what(told := self.told())):
+            assert time.monotonic() < deadline, f"not told within {seconds:g} s, only: {told}"
+            time.sleep(3)
+        return found
+
+
+RECEIVER = """
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with open("/root/told", "a") as out:
+            out.write(json.dumps({"path": self.path, "body": body}) + chr(10))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
+HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
+"""
+
+
+def new(folder: Path, lab: str) -> Watched:
+    """A project and a lab of its own, not yet up."""
+    os.environ["MAINSTAY_AGE_IDENTITY"] = str(folder / "identity.txt")
+    watched = Watched(
+        project(folder / "project", folder / "identity.txt"), lab, folder / "identity.txt", f"{SYSTEM}/staging"
+    )
+    watched.quick()
+    return watched

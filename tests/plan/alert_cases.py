@@ -1,0 +1,288 @@
+"""For every alert what makes it fire and what must not: series for `promtool test rules`.
+
+A case is judged at three moments: just before the rule's duration is over (silent), when it is (firing), and on series
+that stay on the right side of the limit (silent all along).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploys.components.monitoring.measures import Measure
+from deploys.components.monitoring.rule import Rule
+
+STEP = 15
+"""Seconds between two samples, and between two evaluations."""
+HOST, SERVICE = 'host="h"', 'service="api"'
+
+
+@dataclass(frozen=True)
+class Series:
+    """Samples every 15 s: `start`, then `by` more each time."""
+
+    name: str
+    start: float
+    by: float = 0.0
+
+    def as_yaml(self, seconds: float) -> dict[str, str]:
+        return {"series": self.name, "values": f"{self.start:.9g}{self.by:+.9g}x{int(seconds) // STEP + 2}"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What makes a rule true from `after` seconds on, and what never does."""
+
+    fires: list[Series]
+    calm: list[Series]
+    after: float = 0.0
+
+
+Maker = Callable[[float], list[Series]]
+
+
+def steady(name: str, value: float) -> Series:
+    return Series(name, value)
+
+
+def rising(name: str, per_second: float) -> Series:
+    return Series(name, 0.0, per_second * STEP)
+
+
+def _cpu(value: float) -> list[Series]:
+    """Four cores: one of them busy, the others as busy as they must be for the mean (DF-36: not of one core)."""
+    found = []
+    for cpu, busy in enumerate([100.0, *[(4 * value - 100.0) / 3] * 3]):
+        for mode, share in (("idle", 100 - busy), ("user", busy * 0.9), ("system", busy * 0.1)):
+            found.append(rising(f'node_cpu_seconds_total{{job="node",{HOST},mode="{mode}",cpu="{cpu}"}}', share / 100))
+    return found
+
+
+def _memory(value: float) -> list[Series]:
+    """The page cache fills what is left, and does not count (DF-34)."""
+    total = 8e9
+    return [
+        steady(f'node_memory_MemTotal_bytes{{job="node",{HOST}}}', total),
+        steady(f'node_memory_MemAvailable_bytes{{job="node",{HOST}}}', total * (1 - value / 100)),
+        steady(f'node_memory_MemFree_bytes{{job="node",{HOST}}}', total * 0.001),
+    ]
+
+
+def _disk(value: float, host: str = "h") -> list[Series]:
+    """What is free for root alone does not count, nor does a full tmpfs (DF-35)."""
+    real = f'{{job="node",host="{host}",mountpoint="/var",device="/dev/vda1",fstype="ext4"}}'
+    run = f'{{job="node",host="{host}",mountpoint="/run",device="tmpfs",fstype="tmpfs"}}'
+    return [
+        steady(f"node_filesystem_size_bytes{real}", 1e10),
+        steady(f"node_filesystem_avail_bytes{real}", 1e10 * (1 - value / 100)),
+        steady(f"node_filesystem_free_bytes{real}", 1e10 * (1.05 - value / 100)),
+        steady(f"node_filesystem_size_bytes{run}", 1e6),
+        steady(f"node_filesystem_avail_bytes{run}", 0),
+    ]
+
+
+def _requests(per_second: float, failed_pct: float) -> list[Series]:
+    """On two hosts, one label for the status each: what counts is the service's sum (DF-28, DF-29)."""
+    found = []
+    for instance, label, share in (("one", "status", 0.25), ("two", "code", 0.75)):
+        of = f'{{job="services",{SERVICE},instance="{instance}",method="GET"'
+        found.append(rising(f'http_requests_total{of},{label}="200"}}', share * per_second * (1 - failed_pct / 100)))
+        found.append(rising(f'http_requests_total{of},{label}="503"}}', share * per_second * failed_pct / 100))
+    return found
+
+
+def _latency(percent: int) -> Maker:
+    """All requests in one bucket, whose bound is where the quantile lands; another instance is empty (DF-33)."""
+
+    def series(value: float) -> list[Series]:
+        bound = value / 1000 / (percent / 100)
+        of = f'http_request_duration_seconds_bucket{{job="services",{SERVICE}'
+        busy = [rising(f'{of},instance="one",le="{le}"}}', 5) for le in (f"{bound:.9g}", "+Inf")]
+        idle = [steady(f'{of},instance="two",le="{le}"}}', 7) for le in (f"{bound:.9g}", "+Inf")]
+        return busy + idle
+
+    return series
+
+
+def _connections(value: float) -> list[Series]:
+    of = f'{{job="postgres",{HOST}'
+    return [
+        steady(f'pg_stat_database_numbackends{of},datname="a"}}', value - 3),
+        steady(f'pg_stat_database_numbackends{of},datname="b"}}', 3),
+        steady(f'pg_settings_max_connections{of},server="s"}}', 100),
+    ]
+
+
+def _transactions(value: float) -> list[Series]:
+    of = f'{{job="postgres",{HOST},datname="a"}}'
+    return [
+        rising(f"mainstay_database_active_seconds{of}", 10 * value / 1000),
+        rising(f"pg_stat_database_xact_commit{of}", 9),
+        rising(f"pg_stat_database_xact_rollback{of}", 1),
+    ]
+
+
+def _blocks(value: float) -> list[Series]:
+    of = f'{{job="postgres",{HOST},datname="a"}}'
+    return [
+        rising(f"pg_stat_database_blks_hit{of}", 10 * value),
+        rising(f"pg_stat_database_blks_read{of}", 10 * (100 - value)),
+    ]
+
+
+def _keys(value: float) -> list[Series]:
+    of = f'{{job="redis",{HOST}}}'
+    return [rising(f"redis_keyspace_hits_total{of}", value), rising(f"redis_keyspace_misses_total{of}", 100 - value)]
+
+
+def _redis(used: str, of_all: str) -> Maker:
+    at = f'{{job="redis",{HOST}}}'
+    return lambda value: [steady(f"{used}{at}", value * 1e4), steady(f"{of_all}{at}", 1e6)]
+
+
+MAKERS: dict[str, tuple[Maker, float]] = {
+    "cpu_pct": (_cpu, STEP),
+    "memory_pct": (_memory, 0),
+    "disk_pct": (_disk, 0),
+    "error_rate_pct": (lambda value: _requests(20, value), STEP),
+    "request_rate_per_min": (lambda value: _requests(value / 60, 0), 60),
+    "p95_ms": (_latency(95), STEP),
+    "p99_ms": (_latency(99), STEP),
+    "db_connection_errors_per_s": (
+        lambda value: [
+            rising(f'db_connection_errors_total{{job="services",{SERVICE},instance="{one}"}}', value / 2)
+            for one in ("one", "two")
+        ],
+        300,
+    ),
+    "db_pool_pct": (_connections, 0),
+    "db_query_ms": (_transactions, STEP),
+    "db_disk_pct": (lambda value: _disk(value, "watched-db"), 0),
+    "db_cache_hit_pct": (_blocks, STEP),
+    "replication_lag_s": (
+        lambda value: [steady(f'mainstay_replication_lag_seconds{{job="postgres",{HOST}}}', value)],
+        0,
+    ),
+    "redis_memory_pct": (_redis("redis_memory_used_bytes", "redis_memory_max_bytes"), 0),
+    "redis_connections_pct": (_redis("redis_connected_clients", "redis_config_maxclients"), 0),
+    "redis_evictions_per_s": (
+        lambda value: [rising(f'redis_evicted_keys_total{{job="redis",{HOST}}}', value)],
+        300,
+    ),
+    "cache_hit_pct": (_keys, STEP),
+}
+"""For each measure what makes it a value, and after how many seconds: shares of rates are right from the second sample
+on, a rate itself when its time is full."""
+
+
+def of_limit(measure: Measure, limit: float) -> Case:
+    """The limit, one percent beyond it, and one percent short of it."""
+    maker, after = MAKERS[measure.name]
+    beyond, short = (0.99, 1.01) if measure.falls else (1.01, 0.99)
+    return Case(maker(limit * beyond), maker(limit * short), after)
+
+
+def _up(job: str, value: float, more: str = "") -> Series:
+    return steady(f'up{{job="{job}",{HOST}{more}}}', value)
+
+
+def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
+    """By alert, severity and what else tells rules apart; `hosts` is the number of targets of each job."""
+    health = 'probe_success{job="health",host="h",service="api",check="/health"}'
+    tls = 'probe_ssl_earliest_cert_expiry{job="tls",host="h",site="watched.test"}'
+    disk = 'job="node",host="h",mountpoint="/data",device="d",fstype='
+    unit = 'node_systemd_unit_state{job="node",host="h",name="x.service",state='
+    instance = 'job="services",host="h",service="api",slot='
+    backup = 'mainstay_backup_success_timestamp_seconds{job="node",host="h",target='
+    replicas = 'mainstay_replication_replicas{job="postgres",host="h"}'
+    failures = 'prometheus_rule_evaluation_failures_total{job="prometheus",host="h",rule_group="g"}'
+    refused = 'alertmanager_notifications_failed_total{job="alertmanager",host="h",integration="slack"}'
+    config = "config_last_reload_successful"
+    falls = Series(f'node_filesystem_avail_bytes{{{disk}"ext4"}}', 4e9, -1e6)
+    size = steady(f'node_filesystem_size_bytes{{{disk}"ext4"}}', 1e10)
+    cases = {
+        ("HostDown", "critical", ""): Case([_up("node", 0)], [_up("node", 1), _up("nginx", 0)]),
+        ("FilesystemReadOnly", "critical", ""): Case(
+            [steady(f'node_filesystem_readonly{{{disk}"ext4"}}', 1)],
+            [
+                steady(f'node_filesystem_readonly{{{disk}"ext4"}}', 0),
+                steady(f'node_filesystem_readonly{{{disk}"squashfs"}}', 1),
+            ],
+        ),
+        # A quarter of what would fill it within the day, and what grows on a disk that is still more than half empty.
+        ("DiskFills", "warning", ""): Case(
+            [falls, size],
+            [
+                Series(falls.name, 4e9, -1e5),
+                size,
+                Series(f'node_filesystem_avail_bytes{{{disk}"xfs"}}', 9e9, -1.8e6),
+                steady(f'node_filesystem_size_bytes{{{disk}"xfs"}}', 1e10),
+            ],
+            STEP,
+        ),
+        ("UnitFailed", "critical", ""): Case(
+            [steady(f'{unit}"failed"}}', 1)], [steady(f'{unit}"failed"}}', 0), steady(f'{unit}"active"}}', 1)]
+        ),
+        ("TargetDown", "critical", ""): Case(
+            [_up("nginx", 0)], [_up("nginx", 1), _up("services", 0), _up("node", 0), _up("health", 0)]
+        ),
+        ("ServiceDown", "critical", ""): Case([steady(health, 0)], [steady(health, 1)]),
+        ("InstancesMissing", "critical", "api"): Case(
+            [steady(f'up{{{instance}"blue"}}', 0), steady(f'up{{{instance}"green"}}', 0)],
+            [steady(f'up{{{instance}"blue"}}', 0), steady(f'up{{{instance}"green"}}', 1)],
+        ),
+        ("DatabaseDeadlocks", "warning", ""): Case(
+            [rising('pg_stat_database_deadlocks{job="postgres",host="h",datname="a"}', 0.01)],
+            [steady('pg_stat_database_deadlocks{job="postgres",host="h",datname="a"}', 7)],
+            STEP,
+        ),
+        ("ReplicasMissing", "critical", ""): Case([steady(replicas, 0)], [steady(replicas, 1)]),
+        ("SiteDown", "critical", ""): Case(
+            [steady('probe_success{job="tls",host="h",site="s"}', 0)],
+            [steady('probe_success{job="tls",host="h",site="s"}', 1), steady(health, 0)],
+        ),
+        ("CertificateEnds", "warning", ""): Case([steady(tls, 20.9 * 86400)], [steady(tls, 22 * 86400)]),
+        ("CertificateEnds", "critical", ""): Case([steady(tls, 6.9 * 86400)], [steady(tls, 8 * 86400)]),
+        ("BackupOld", "critical", ""): Case(
+            [steady(f'{backup}"postgres"}}', -26.1 * 3600)], [steady(f'{backup}"postgres"}}', -19 * 3600)]
+        ),
+        ("RuleFails", "critical", ""): Case([rising(failures, 0.1)], [steady(failures, 3)], STEP),
+        ("ConfigRefused", "critical", ""): Case(
+            [steady(f'prometheus_{config}{{job="prometheus",host="h"}}', 0)],
+            [steady(f'{one}_{config}{{job="{one}",host="h"}}', 1) for one in ("prometheus", "alertmanager")],
+        ),
+        ("NotificationsFail", "critical", ""): Case([rising(refused, 0.1)], [steady(refused, 3)], STEP),
+    }
+    for alert, up, job in (("PostgresDown", "pg_up", "postgres"), ("RedisDown", "redis_up", "redis")):
+        of = f'{up}{{job="{job}",{HOST}}}'
+        cases[alert, "critical", ""] = Case([steady(of, 0)], [steady(of, 1)])
+        # The exporter that is away is as good as a database that is: nobody knows (MT-44, MT-45).
+        cases[alert, "P0", ""] = Case([_up(job, 0)], [_up(job, 1), steady(of, 1)])
+    cases["NginxDown", "critical", ""] = Case(
+        [steady(f'nginx_up{{job="nginx",{HOST}}}', 0)], [steady(f'nginx_up{{job="nginx",{HOST}}}', 1)]
+    )
+    for target in ("postgres", "redis"):
+        other = "redis" if target == "postgres" else "postgres"
+        there = [steady(f'{backup}"{target}"}}', 0)]
+        cases["BackupMissing", "critical", target] = Case([steady(f'{backup}"{other}"}}', 0)], there)
+    for job, count in hosts.items():
+        asked = [steady(f'up{{job="{job}",host="{number}"}}', 0) for number in range(count)]
+        cases["TargetsMissing", "critical", job] = Case([_up("other", 1), *asked[1:]], asked)
+    return cases
+
+
+def of_metric(metric: str, job: str) -> Case:
+    """A target that answers and says nothing of a metric, beside one that does."""
+    label = SERVICE if job == "services" else HOST
+    up, other = f'up{{job="{job}",{label}}}', 'up{job="' + job + '",host="other",service="other"}'
+    told = steady(f'{metric}{{job="{job}",host="other",service="other"}}', 1)
+    says = steady(f'{metric}{{job="{job}",{label}}}', 1)
+    return Case([steady(up, 1), steady(other, 1), told], [steady(up, 1), says])
+
+
+def of_event(rule: Rule, targets: dict[str, int], jobs: dict[str, str]) -> Case:
+    """The case of a rule that is about no limit; KeyError where nobody wrote one."""
+    if rule.alert == "MetricMissing":
+        metric = rule.about["metric"]
+        return of_metric(metric, jobs[metric])
+    return _events(targets)[rule.alert, rule.severity, "".join(rule.about.values())]

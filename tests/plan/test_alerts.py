@@ -1,0 +1,202 @@
+"""Every rule, judged by promtool: silent until its duration is over, firing then, silent all along on the calm side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploys.components.monitoring import files
+from deploys.components.monitoring.measures import measures
+from deploys.components.monitoring.rule import Rule
+from deploys.components.monitoring.rules import groups
+from deploys.components.monitoring.targets import jobs
+from mainstay.inventory import Environment
+from tests.plan import alert_cases
+from tests.plan.alert_cases import STEP, Case, rising, steady
+from tests.plan.promtool import run
+from tests.plan.watched import environment
+
+LATER_S = 300
+"""Looked at again after a rule has waited for its duration."""
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield environment(tmp_path_factory.mktemp("watched"), patch, "production")
+
+
+@pytest.fixture(scope="module")
+def folder(env: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the rules as Prometheus reads them."""
+    made = tmp_path_factory.mktemp("rules")
+    managed = files.prometheus(env, env.hosts_of("monitoring")[0])
+    (made / "rules.yml").write_text(managed[1].content)
+    # promtool evaluates all that it is given at every moment of every test, so each test is given its own group.
+    for group in yaml.safe_load(managed[1].content)["groups"]:
+        (made / f"{group['name']}.rules.yml").write_text(yaml.safe_dump({"groups": [group]}))
+    return made
+
+
+def case_of(env: Environment, rule: Rule) -> Case:
+    """The case of a rule, by its measure and limit, or by its name."""
+    for measure in measures(env).values():
+        if rule.expr.startswith(f"{measure.recorded} "):
+            return alert_cases.of_limit(measure, float(rule.expr.split()[-1]))
+    if (rule.alert, rule.severity) == ("ServiceDown", "P0"):
+        return THREE_TIMES
+    targets = {job.name: len(job.targets) for job in jobs(env)}
+    given = {metric: measure.job for measure in measures(env).values() for metric in measure.metrics}
+    return alert_cases.of_event(rule, targets, given)
+
+
+# Three minutes that failed fire, two do not (MT-42): no duration, the expression counts.
+_HEALTH = 'probe_success{job="health",host="h",service="api",check="/health"}'
+THREE_TIMES = Case([steady(_HEALTH, 0)], [steady(_HEALTH, 1)], 120)
+
+
+def firing(rule: Rule) -> str:
+    about = "".join(f',{key}="{value}"' for key, value in rule.about.items())
+    return f'count(ALERTS{{alertname="{rule.alert}",severity="{rule.severity}",alertstate="firing"{about}}})'
+
+
+def question(expr: str, at: float, count: int) -> dict[str, Any]:
+    samples = [{"labels": "{}", "value": count}] if count else []
+    return {"expr": expr, "eval_time": f"{at:g}s", "exp_samples": samples}
+
+
+def judged(folder: Path, rules: str, tests: list[dict[str, Any]]) -> None:
+    """promtool is content with these tests of a file of rules."""
+    path = folder / "tests.yml"
+    whole = {"rule_files": [rules], "evaluation_interval": f"{STEP}s", "tests": tests}
+    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+    run("promtool", "test", "rules", path)
+
+
+def as_test(name: str, series: list[alert_cases.Series], questions: list[dict[str, Any]]) -> dict[str, Any]:
+    last = max((float(one["eval_time"].removesuffix("s")) for one in questions), default=600.0)
+    told = [one.as_yaml(last) for one in series]
+    return {"name": name, "interval": f"{STEP}s", "input_series": told, "promql_expr_test": questions}
+
+
+def every_rule(env: Environment) -> dict[str, list[Rule]]:
+    """By the file that holds them; all but the one that is never silent."""
+    return {f"{g.name}.rules.yml": [r for r in g.rules if r.alert != "Watchdog"] for g in groups(env)}
+
+
+def test_rules_pass_promtool_s_own_check(folder: Path) -> None:
+    assert "SUCCESS" in run("promtool", "check", "rules", folder / "rules.yml")
+
+
+@pytest.mark.covers(
+    *("MT-01", "MT-02", "MT-03", "MT-04", "MT-05", "MT-19", "MT-22", "MT-23", "MT-24", "MT-30", "MT-31", "MT-32"),
+    *("MT-33", "MT-34", "MT-38", "MT-39", "MT-40", "MT-43", "MT-46", "MT-47", "MT-48", "MT-49"),
+)
+def test_every_rule_fires_when_it_should_and_not_before(env: Environment, folder: Path) -> None:
+    for file, rules in every_rule(env).items():
+        tests = []
+        for rule in rules:
+            case = case_of(env, rule)
+            at, expr = case.after + rule.for_s, firing(rule)
+            asked = [*([question(expr, at - 1, 0)] if at else []), question(expr, at, 1)]
+            tests.append(as_test(f"{rule.alert} {rule.severity} {rule.about}", case.fires, asked))
+        judged(folder, file, tests)
+
+
+def test_every_rule_is_silent_on_the_right_side(env: Environment, folder: Path) -> None:
+    for file, rules in every_rule(env).items():
+        tests = []
+        for rule in rules:
+            asked = [question(firing(rule), rule.for_s + later, 0) for later in (0, 60, LATER_S)]
+            tests.append(as_test(f"{rule.alert} {rule.severity} {rule.about}", case_of(env, rule).calm, asked))
+        judged(folder, file, tests)
+
+
+def test_nothing_at_all_is_no_reason_for_silence(env: Environment, folder: Path) -> None:
+    """Without a single series the watchdog is told, and that every target and every backup is missing (DF-32)."""
+    alone = {"TargetsMissing", "BackupMissing", "Watchdog"}
+    rules = [rule for group in groups(env) for rule in group.rules]
+    asked = [question(firing(rule), LATER_S + 1800, 1 if rule.alert in alone else 0) for rule in rules]
+    judged(folder, "rules.yml", [as_test("nothing", [], asked)])
+
+
+@pytest.mark.covers("MT-42")
+def test_two_failed_minutes_of_five_are_not_three(folder: Path) -> None:
+    rule = Rule("ServiceDown", "", "P0", 0, "")
+    # Up again after 75 s: the samples of minute 0 and of minute 1 have failed.
+    told = {"series": _HEALTH, "values": "0x5 1x400"}
+    test = as_test("two of five", [], [question(firing(rule), at, 0) for at in (60, 120, 180, 240, 300, 600)])
+    judged(folder, "events.rules.yml", [{**test, "input_series": [told]}])
+
+
+@pytest.mark.covers("DF-28", "DF-29")
+def test_a_rate_is_no_percentage(env: Environment, folder: Path) -> None:
+    """One request in 25 s that always fails is told; 40 errors a second among 1000 requests are 4 %."""
+    critical = Rule("ErrorRate", "", "critical", 0, "")
+    few = rising('http_requests_total{job="services",service="api",status="500"}', 0.04)
+    many = [
+        rising('http_requests_total{job="services",service="api",status="500"}', 40),
+        rising('http_requests_total{job="services",service="api",status="200"}', 960),
+    ]
+    tests = [
+        as_test("few", [few], [question(firing(critical), 900, 1), question("mainstay:error_rate_pct == 100", 900, 0)]),
+        as_test("many", many, [question(firing(critical), 900, 0)]),
+    ]
+    tests[0]["promql_expr_test"][1]["exp_samples"] = [
+        {"labels": 'mainstay:error_rate_pct{service="api"}', "value": 100}
+    ]
+    judged(folder, "error_rate_pct.rules.yml", tests)
+
+
+@pytest.mark.covers("MT-24", "DF-37")
+def test_no_traffic_is_no_error_and_no_miss(folder: Path) -> None:
+    names = ("error_rate_pct", "cache_hit_pct", "db_cache_hit_pct")
+    still = [
+        steady('http_requests_total{job="services",service="api",status="500"}', 9),
+        steady('redis_keyspace_hits_total{job="redis",host="h"}', 9),
+        steady('redis_keyspace_misses_total{job="redis",host="h"}', 900),
+        steady('pg_stat_database_blks_hit{job="postgres",host="h",datname="a"}', 9),
+        steady('pg_stat_database_blks_read{job="postgres",host="h",datname="a"}', 900),
+    ]
+    asked = [question(f"count(mainstay:{name})", 900, 0) for name in names]
+    judged(folder, "rules.yml", [as_test("no traffic", still, asked)])
+
+
+def test_what_people_read(env: Environment, folder: Path) -> None:
+    """Labels, summary, runbook and action of one alert, whole."""
+    expected = {
+        "exp_labels": {"severity": "critical", "service": "api"},
+        "exp_annotations": {
+            "summary": "api: 1010.0 ms time within which 95 of 100 requests are answered, above 1000",
+            "runbook_url": "https://runbooks.watched.test/LatencyP95",
+            "action": "look_at_the_database",
+        },
+    }
+    warning = {
+        "exp_labels": {"severity": "warning", "service": "api"},
+        "exp_annotations": {
+            **expected["exp_annotations"],
+            "summary": "api: 1010.0 ms time within which 95 of 100 requests are answered, above 500",
+        },
+    }
+    series = alert_cases.MAKERS["p95_ms"][0](1010)
+    test = as_test("read", series, [])
+    test["alert_rule_test"] = [{"eval_time": "6m", "alertname": "LatencyP95", "exp_alerts": [warning, expected]}]
+    judged(folder, "p95_ms.rules.yml", [test])
+
+
+def test_a_case_that_is_wrong_is_seen(env: Environment, folder: Path) -> None:
+    """promtool judges: with the expectation turned round, it is not content."""
+    file, (rule, *_) = next(iter(every_rule(env).items()))
+    case = case_of(env, rule)
+    wrong = as_test("wrong", case.calm, [question(firing(rule), rule.for_s + 60, 1)])
+    with pytest.raises(AssertionError, match="FAILED"):
+        judged(folder, file, [wrong])
+
+
+def test_every_measure_has_a_maker(env: Environment) -> None:
+    assert set(alert_cases.MAKERS) == set(measures(env))

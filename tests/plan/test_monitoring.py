@@ -1,0 +1,257 @@
+"""Monitoring before any host: files and ports from a fixed environment, what is refused, where alerts would go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploys.components.base.firewall import openings
+from deploys.components.monitoring import files, targets
+from deploys.components.monitoring.exporters import exporters
+from deploys.components.monitoring.rules import groups, severities
+from mainstay.errors import InventoryError
+from mainstay.files import ManagedFile
+from mainstay.inventory import Environment, Host, load
+from tests.lab.watched import OFFICE, PAGER, SYSTEM
+from tests.plan.promtool import run
+from tests.plan.watched import environment, project
+from tests.unit.inventories import copied, loaded
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield environment(tmp_path_factory.mktemp("watched"), patch, "production")
+
+
+@pytest.fixture(scope="module")
+def mon(env: Environment) -> Host:
+    return env.hosts["watched-mon"]
+
+
+def managed(env: Environment, host: Host, path: str) -> ManagedFile:
+    return next(one for one in files.files(env, host) if one.path == path)
+
+
+# What stands where
+
+
+def test_each_host_has_the_exporters_of_what_it_runs(env: Environment) -> None:
+    found = {host.name: [one.kind for one in exporters(env, host)] for host in env.hosts.values()}
+    assert found["watched-web"] == found["watched-app-1"] == ["node", "nginx"]
+    assert found["watched-db"] == ["node", "postgres"]
+    assert found["watched-cache"] == ["node", "redis"]
+    assert found["watched-mon"] == ["node", "blackbox"]
+
+
+def test_a_system_without_the_section_has_none_of_it(tmp_path: Path) -> None:
+    env = loaded(copied(tmp_path))
+    listeners = [one for host in env.hosts.values() for one in env.listeners(host)]
+    assert "monitoring" not in env.sections
+    assert not [one for one in listeners if "monitoring" in one.from_roles or "metrics" in one.what]
+
+
+def test_exporters_are_open_to_monitoring_hosts_alone(env: Environment, mon: Host) -> None:
+    for host in env.hosts.values():
+        opened = {one.port: one.sources for one in openings(env, host)}
+        for exporter in exporters(env, host):
+            if exporter.loopback or host == mon:
+                assert exporter.port not in opened
+            else:
+                assert opened[exporter.port] == (mon.address,)
+    app = {one.port: one.sources for one in openings(env, env.hosts["watched-app-1"])}
+    assert app[9145] == (mon.address,)
+    assert mon.address in app[8000]
+    assert {9090, 9093, 9115}.isdisjoint(one.port for one in openings(env, mon))
+
+
+@pytest.mark.covers("DF-46")
+def test_metrics_of_both_slots_are_given_on_the_private_address(env: Environment) -> None:
+    app = env.hosts["watched-app-1"]
+    text = managed(env, app, files.METRICS_SITE).content
+    assert f"listen {app.address}:9145;" in text
+    for port in (18000, 28000):
+        assert f"location = /api/{port} {{\n        proxy_pass http://127.0.0.1:{port}/metrics;" in text
+
+
+def test_postgres_is_asked_by_the_socket_and_without_a_password(env: Environment) -> None:
+    text = managed(env, env.hosts["watched-db"], "/etc/default/prometheus-postgres-exporter").content
+    assert "DATA_SOURCE_NAME='user=watched_monitor dbname=watched host=/var/run/postgresql " in text
+    assert "password" not in text
+
+
+def test_secrets_stand_as_placeholders_in_files_of_their_own_mode(env: Environment, mon: Host) -> None:
+    redis = managed(env, env.hosts["watched-cache"], "/etc/default/prometheus-redis-exporter")
+    assert "REDIS_PASSWORD='<secret REDIS_EXPORTER_PASSWORD@1>'" in redis.content and redis.mode == 0o600
+    told = managed(env, mon, files.ALERTMANAGER)
+    assert (told.owner, told.group, told.mode) == ("root", "prometheus", 0o640)
+    assert PAGER not in told.content and OFFICE not in told.content
+    resolved = yaml.safe_load(env.secrets.resolve(told.content))
+    pager, office = resolved["receivers"][1:]
+    assert pager["slack_configs"][0]["api_url"] == PAGER
+    assert office["webhook_configs"][0]["url"] == OFFICE
+
+
+def test_every_health_check_is_probed_on_every_host(env: Environment) -> None:
+    (health,) = [job for job in targets.jobs(env) if job.name == "health"]
+    apps = env.hosts_of("app")
+    assert [one.address for one in health.targets] == [f"http://{host.address}:8000/health" for host in apps]
+    module = targets.blackbox_modules(env)[health.targets[0].meta["__param_module"]]["http"]
+    assert module["valid_status_codes"] == [200]
+    assert module["fail_if_body_not_matches_regexp"] == ['"status"\\s*:\\s*"healthy"']
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_promtool_and_amtool_accept_all_of_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = environment(tmp_path, monkeypatch, name)
+    config, rules, *_ = files.prometheus(env, env.hosts["watched-mon"])
+    (tmp_path / "rules.yml").write_text(rules.content)
+    (tmp_path / "prometheus.yml").write_text(config.content.replace(files.RULES, "rules.yml"))
+    (tmp_path / "alertmanager.yml").write_text(env.secrets.resolve(files.alertmanager(env).content))
+    assert "FAILED" not in run("promtool", "check", "config", tmp_path / "prometheus.yml")
+    assert "SUCCESS" in run("amtool", "check-config", tmp_path / "alertmanager.yml")
+
+
+@pytest.mark.covers("MT-09", "MT-41")
+def test_each_severity_goes_where_the_inventory_says(env: Environment, tmp_path: Path) -> None:
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(env.secrets.resolve(files.alertmanager(env).content))
+    wanted = {"P0": "pager", "P1": "pager", "P2": "office", "critical": "office", "warning": "office", "none": "nobody"}
+    for severity, receiver in wanted.items():
+        said = run("amtool", "config", "routes", "test", f"--config.file={path}", f"severity={severity}")
+        assert said.splitlines()[0] == receiver, severity
+    routes = {one["matchers"][0]: one for one in yaml.safe_load(path.read_text())["route"]["routes"]}
+    assert routes['severity="warning"']["active_time_intervals"] == ["work"]
+    assert "active_time_intervals" not in routes['severity="critical"']
+
+
+def test_what_is_milder_is_not_told_beside_what_is_worse(env: Environment) -> None:
+    """Between the two scales only the worst silences: P2 at 70 % must not hide what is critical at 90 %."""
+    rules = yaml.safe_load(env.secrets.resolve(files.alertmanager(env).content))["inhibit_rules"]
+    found = {one["source_matchers"][0]: one["target_matchers"][0] for one in rules}
+    assert found['severity="P0"'] == 'severity=~"P1|P2|critical|warning"'
+    assert found['severity="P1"'] == 'severity=~"P2"'
+    assert 'severity="P2"' not in found
+    assert found['severity="critical"'] == 'severity=~"warning"'
+
+
+def test_every_rule_says_what_to_do(env: Environment) -> None:
+    known = {*severities(env), "none"}
+    for group in groups(env):
+        for rule in group.rules:
+            assert rule.severity in known
+            assert rule.summary and rule.alert[0].isupper()
+
+
+@pytest.mark.covers("DS-06")
+def test_a_threshold_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit = ("system.yaml", "cpu_pct: {warn: 70, crit: 90}", "cpu_pct: {warn: 61, crit: 90}")
+    env = load(SYSTEM, "staging", root=project(tmp_path, monkeypatch, edit))
+    rules = files.prometheus(env, env.hosts["watched-mon"])[1].content
+    assert "mainstay:cpu_pct > 61" in rules and "above 61" in rules
+
+
+# What is refused before any host
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ("system.yaml", "cpu_pct: {warn: 70, crit: 90}", "cpu_pct: {warn: 95, crit: 90}"),
+            "thresholds.cpu_pct: found warn 95, crit 90, expected warn < crit",
+        ),
+        (
+            ("system.yaml", "  cpu_pct: {warn: 70", "  gpu_pct: {warn: 70}\n  cpu_pct: {warn: 70"),
+            "thresholds.gpu_pct: found a threshold that nothing measures, expected one of cpu_pct, memory_pct",
+        ),
+        (
+            ("system.yaml", "metrics: {api: /metrics}", "metrics: {}"),
+            "thresholds.p95_ms: found a threshold whose metric no target gives, "
+            "expected a service in monitoring.metrics",
+        ),
+        (
+            ("system.yaml", "  cpu_pct: {warn: 70", "  replication_lag_s: {warn: 30}\n  cpu_pct: {warn: 70"),
+            "thresholds.replication_lag_s: found a threshold whose metric no target gives, "
+            "expected a PostgreSQL (with a replica, for its lag) that Mainstay runs",
+        ),
+        (
+            ("system.yaml", "{name: database_lost}", "{name: database_slow}"),
+            "alerts.P0[2]: found database_slow, for which there is no rule, expected service_down",
+        ),
+        (
+            ("system.yaml", "rule: health fails 3 times in 5m", "rule: health is bad"),
+            "alerts.P0[0]: found service_down, for which there is no rule, expected service_down (health fails N times",
+        ),
+        (
+            ("system.yaml", "    pager: {kind: slack, url: ALERT_PAGER_URL}", "    pager: {kind: slack}"),
+            "monitoring.receivers.pager.url: found nothing, expected",
+        ),
+        (
+            ("system.yaml", "P1: {receiver: pager}", "P1: {receiver: paper}"),
+            "monitoring.routes.P1.receiver: found 'paper', expected one of monitoring.receivers",
+        ),
+        (
+            ("system.yaml", "    P1: {receiver: pager}\n", ""),
+            "monitoring.routes: found no route for P1, expected one for each severity that an alert has",
+        ),
+        (
+            ("system.yaml", "    P1: {receiver: pager}\n", "    P1: {receiver: pager}\n    P9: {receiver: pager}\n"),
+            "monitoring.routes.P9: found a severity that is not described, expected one of P0, P1, P2",
+        ),
+        (
+            ("system.yaml", "hours: work}", "hours: day}"),
+            "monitoring.routes.warning.hours: found 'day', expected one of monitoring.hours",
+        ),
+        (
+            ("system.yaml", "  redis_user: prometheus\n", ""),
+            "monitoring.redis_user: found none, expected a user of redis.users that the exporter logs in as",
+        ),
+        (
+            ("system.yaml", "rules: [+ping, +info,", "rules: [+ping,"),
+            "redis.users.prometheus.rules: found rules without them, expected +ping and +info at least",
+        ),
+        (
+            ("system.yaml", "kind: monitor", "kind: readonly"),
+            "postgres.roles: found no role of kind monitor, expected one that the exporter logs in as",
+        ),
+        (
+            ("system.yaml", "  metrics: {api", "  certificate_days: {warn: 7, crit: 21}\n  metrics: {api"),
+            "monitoring.certificate_days: found warn 7, crit 21, expected warn > crit",
+        ),
+        (
+            ("system.yaml", "  metrics: {api", "  ports: {node: 9113}\n  metrics: {api"),
+            "monitoring.ports.nginx: found port 9113 for metrics of nginx, which metrics of node has on",
+        ),
+        (
+            ("system.yaml", "https://runbooks.watched.test/{alert}", "https://runbooks.watched.test/"),
+            "monitoring.runbooks: found 'https://runbooks.watched.test/', expected an https URL in which {alert}",
+        ),
+        (
+            ("system.yaml", "start: '09:00'", "start: nine"),
+            "monitoring.hours.work.start: found 'nine', expected a time such as 09:00",
+        ),
+        (
+            ("staging.yaml", "roles: [monitoring]", "roles: [ml]"),
+            "monitoring: found the section and no host with role monitoring, expected such a host",
+        ),
+        (
+            ("system.yaml", "metrics: {api: /metrics}", "metrics: {api: /metrics, web: /metrics}"),
+            "monitoring.metrics.web: found 'web', expected a service that listens on a port",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(edit: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = project(tmp_path, monkeypatch)
+    file, old, new = edit
+    path = root / "inventories" / SYSTEM / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InventoryError) as error:
+        load(SYSTEM, "staging", root=root)
+    assert message in "\n".join(map(str, error.value.problems))

@@ -1,0 +1,252 @@
+"""Monitoring as those who rely on it meet it: everything is asked, every rule is in force, receivers are reached."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deploys.components.monitoring import files, rules, targets
+from deploys.components.monitoring.exporters import Exporter, exporters, measured_services
+from deploys.components.monitoring.model import Section, section
+from deploys.components.monitoring.routing import NOBODY
+from deploys.components.monitoring.rule import duration
+from mainstay import ports
+from mainstay.inventory import Environment, Host
+
+LEAST = {"User": "prometheus", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict"}
+ON_SERVER = pytest.mark.roles("monitoring")
+UNITS = [f"{name}.service" for name in files.SERVERS]
+
+
+@pytest.fixture(scope="module")
+def own(environment: Environment) -> Section:
+    return section(environment)
+
+
+@pytest.fixture(scope="module")
+def ask(host: Any) -> Callable[[int, str], Any]:
+    """What a server on the host answers to a question of its API, read."""
+
+    def answer(port: int, path: str) -> Any:
+        done = host.run(f"curl -sSf --max-time 10 http://127.0.0.1:{port}{shlex.quote(path)}")
+        assert done.rc == 0, f"no answer on port {port}: {done.stderr.strip()}"
+        return json.loads(done.stdout)
+
+    return answer
+
+
+# Exporters, on every host
+
+
+def test_exporters_run_and_start_at_boot(host: Any, environment: Environment, member: Host) -> None:
+    for exporter in exporters(environment, member):
+        unit = host.service(exporter.unit)
+        assert unit.is_running, f"{exporter.unit} is not active"
+        assert unit.is_enabled, f"{exporter.unit} does not start at boot"
+
+
+def test_exporters_listen_on_their_address_only(host: Any, environment: Environment, member: Host) -> None:
+    for exporter in exporters(environment, member):
+        assert _listening(host, exporter.port) == {exporter.address.strip("[]")}, f"{exporter.kind} listens elsewhere"
+
+
+def test_exporters_measure_what_they_are_for(host: Any, environment: Environment, member: Host) -> None:
+    proof = {"nginx": "nginx_up", "postgres": "pg_up", "redis": "redis_up", "node": "node_load1"}
+    for exporter in exporters(environment, member):
+        said = _metrics(host, exporter)
+        wanted = proof.get(exporter.kind)
+        found = [line.split()[-1] for line in said if wanted and line.split("{")[0].split(" ")[0] == wanted]
+        assert said, f"the {exporter.kind} exporter does not answer"
+        assert wanted is None or found, f"the {exporter.kind} exporter says nothing of {wanted}"
+        assert not (wanted or "").endswith("_up") or found == ["1"], f"{wanted} is {', '.join(found)}"
+
+
+def test_exporters_can_do_no_more_than_they_need(host: Any, environment: Environment, member: Host) -> None:
+    for exporter in exporters(environment, member):
+        shown = host.check_output(f"systemctl show -p {','.join(LEAST)} {exporter.unit}")
+        found = dict(line.split("=", 1) for line in shown.splitlines())
+        assert found == LEAST, f"{exporter.unit}: {found}"
+
+
+def test_files_are_readable_by_those_who_need_them_only(host: Any, environment: Environment, member: Host) -> None:
+    for managed in files.files(environment, member):
+        file = host.file(managed.path)
+        found = f"{file.user}:{file.group} {file.mode:o}" if file.exists else "nothing"
+        assert found == f"{managed.owner}:{managed.group} {managed.mode:o}", f"{managed.path} is {found}"
+
+
+@pytest.mark.roles("web", "app", "db", "db_replica", "cache", "ml")
+def test_nobody_but_monitoring_is_measured_from_here(host: Any, environment: Environment, member: Host) -> None:
+    """By the firewall: exporters ask nobody who they are."""
+    if "monitoring" in member.roles:
+        return
+    for other in environment.hosts.values():
+        if other.name == member.name:
+            continue
+        for exporter in exporters(environment, other):
+            if not exporter.loopback:
+                reached = ports.answers(host, other, exporter.port)
+                assert not reached, f"the {exporter.kind} exporter of {other.name} answers {member.name}"
+
+
+# The servers
+
+
+@ON_SERVER
+def test_servers_run_and_start_at_boot(host: Any) -> None:
+    for name in UNITS:
+        unit = host.service(name)
+        assert unit.is_running, f"{name} is not active"
+        assert unit.is_enabled, f"{name} does not start at boot"
+
+
+@ON_SERVER
+def test_servers_listen_on_loopback_only(host: Any, own: Section) -> None:
+    for port in (own.ports.prometheus, own.ports.alertmanager):
+        assert _listening(host, port) == {"127.0.0.1"}, f"port {port} is open elsewhere"
+    assert not _listening(host, 9094), "Alertmanager looks for others of its kind"
+
+
+@ON_SERVER
+def test_prometheus_and_alertmanager_accept_their_files(host: Any) -> None:
+    for command in (
+        f"promtool check config {files.CONFIG}",
+        f"promtool check rules {files.RULES}",
+        f"amtool check-config {files.ALERTMANAGER}",
+    ):
+        done = host.run(command)
+        assert done.rc == 0, f"{command}: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+
+
+@ON_SERVER
+@pytest.mark.covers("MT-51", "MT-53")
+def test_every_target_is_asked_and_answers(ask: Any, own: Section, environment: Environment) -> None:
+    """An instance of the slot that waits is the one thing that need not answer; each service has all of its others."""
+
+    def wrong() -> list[str]:
+        active = ask(own.ports.prometheus, "/api/v1/targets?state=active")["data"]["activeTargets"]
+        found = {(one["labels"]["job"], one["discoveredLabels"]["__address__"], _instance(one)): one for one in active}
+        wanted = {
+            (job.name, target.address, target.meta.get("__metrics_path__", "")): target
+            for job in targets.jobs(environment)
+            for target in job.targets
+        }
+        away = [f"{job} {address}{path} is not asked" for job, address, path in wanted.keys() - found.keys()]
+        away += [f"{job} {address}{path} is nobody's" for job, address, path in found.keys() - wanted.keys()]
+        down = [key for key, one in found.items() if one["health"] != "up" and key in wanted and wanted[key].needed]
+        return away + [f"{job} {address}: {found[job, address, path]['lastError']}" for job, address, path in down]
+
+    assert not _settled(wrong, own), "; ".join(_settled(wrong, own, 0))
+
+
+@ON_SERVER
+def test_every_instance_of_a_service_is_measured(ask: Any, own: Section, environment: Environment) -> None:
+    wanted = {
+        (host.name, service.name): service.instances.base
+        for host in environment.hosts.values()
+        for service in measured_services(environment, host)
+    }
+
+    def wrong() -> list[str]:
+        rows = _query(ask, own, 'sum by (host, service) (up{job="services"})')
+        found = {(row["metric"]["host"], row["metric"]["service"]): float(row["value"][1]) for row in rows}
+        return [f"{h} {s}: {found.get((h, s), 0):g} of {n}" for (h, s), n in wanted.items() if found.get((h, s), 0) < n]
+
+    assert not _settled(wrong, own), "; ".join(_settled(wrong, own, 0))
+
+
+@ON_SERVER
+def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment: Environment) -> None:
+    """Each with its threshold, duration and severity, by what Prometheus says of itself."""
+    loaded = [one for group in ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"] for one in group["rules"]]
+    found = {
+        (one["name"], one["labels"]["severity"], duration(one["duration"]), _squeezed(one["query"]))
+        for one in loaded
+        if one["type"] == "alerting"
+    }
+    wanted = {
+        (one.alert, one.severity, duration(one.for_s), _squeezed(one.expr))
+        for group in rules.groups(environment)
+        for one in group.rules
+    }
+    assert not wanted - found, f"not in force: {sorted(wanted - found)[0]}"
+    assert not found - wanted, f"in force and not the inventory's: {sorted(found - wanted)[0]}"
+
+
+@ON_SERVER
+def test_no_rule_fails(ask: Any, own: Section) -> None:
+    def wrong() -> list[str]:
+        loaded = ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"]
+        bad = [one for group in loaded for one in group["rules"] if one["health"] != "ok"]
+        return [f"{one['name']} is {one['health']}: {one.get('lastError', 'not evaluated yet')}" for one in bad]
+
+    assert not _settled(wrong, own), "; ".join(_settled(wrong, own, 0))
+
+
+@ON_SERVER
+def test_alerts_reach_alertmanager(ask: Any, own: Section) -> None:
+    """By the one alert that is always there."""
+
+    def wrong() -> list[str]:
+        known = ask(own.ports.alertmanager, "/api/v2/alerts?filter=alertname%3DWatchdog")
+        return [] if known else ["Alertmanager has not heard of the Watchdog"]
+
+    assert not _settled(wrong, own), "; ".join(_settled(wrong, own, 0))
+
+
+@ON_SERVER
+@pytest.mark.covers("MT-41")
+def test_each_severity_goes_to_its_receiver(host: Any, own: Section) -> None:
+    wanted = {severity: route.receiver for severity, route in own.routes.items()}
+    for severity, receiver in {**wanted, "none": NOBODY}.items():
+        at = f"--alertmanager.url=http://127.0.0.1:{own.ports.alertmanager}"
+        found = host.run(f"amtool config routes test {at} severity={severity}").stdout.strip()
+        assert found == receiver, f"{severity} goes to {found or 'nobody'}, not to {receiver}"
+
+
+@ON_SERVER
+def test_receivers_take_what_they_are_told(ask: Any, own: Section) -> None:
+    rows = _query(ask, own, "sum by (integration) (increase(alertmanager_notifications_failed_total[10m])) > 0")
+    assert not rows, f"not taken: {', '.join(row['metric']['integration'] for row in rows)}"
+
+
+def _listening(host: Any, port: int) -> set[str]:
+    lines = host.check_output(f"ss -Hltn 'sport = :{port}'").splitlines()
+    return {line.split()[3].rpartition(":")[0].strip("[]") for line in lines}
+
+
+def _metrics(host: Any, exporter: Exporter) -> list[str]:
+    done = host.run(f"curl -sSf --max-time 10 http://{exporter.listen}/metrics")
+    return [line for line in done.stdout.splitlines() if not line.startswith("#")]
+
+
+def _instance(active: dict[str, Any]) -> str:
+    path = str(active["discoveredLabels"]["__metrics_path__"])
+    return "" if path in ("/metrics", "/probe") else path
+
+
+def _query(ask: Any, own: Section, promql: str) -> list[dict[str, Any]]:
+    from urllib.parse import quote
+
+    found: list[dict[str, Any]] = ask(own.ports.prometheus, f"/api/v1/query?query={quote(promql)}")["data"]["result"]
+    return found
+
+
+def _settled(wrong: Callable[[], list[str]], own: Section, rounds: float = 3) -> list[str]:
+    """What is still wrong after so many measurements: what has just started has none yet."""
+    deadline = time.monotonic() + rounds * own.interval
+    while found := wrong():
+        if time.monotonic() >= deadline:
+            return found
+        time.sleep(1)
+    return []
+
+
+def _squeezed(promql: str) -> str:
+    """Without what Prometheus writes in its own way: spaces, brackets, order of words."""
+    return "".join(sorted(promql.replace(" ", "").replace("(", "").replace(")", "")))
