@@ -149,6 +149,7 @@ def test_a_full_disk_is_told_and_its_end(watch: Watched) -> None:
     watch.sh(ALL, "mkdir -p /srv/data")
     lab.attach_full_disk(name, "/srv/data", 16 << 20)
     try:
+        watch.sh(ALL, "dd if=/dev/zero of=/srv/data/full bs=64k 2>/dev/null; true")
         watch.wait_for(in_slack("FIRING", "P1", "Disk"), 90)
     finally:
         lab.detach_full_disk(name, "/srv/data")

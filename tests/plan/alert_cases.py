@@ -164,7 +164,10 @@ MAKERS: dict[str, tuple[Maker, float]] = {
         0,
     ),
     "redis_memory_pct": (_redis("redis_memory_used_bytes", "redis_memory_max_bytes"), 0),
-    "redis_connections_pct": (_redis("redis_connected_clients", "redis_config_maxclients"), 0),
+    "redis_connections_pct": (
+        lambda value: [steady(f'redis_connected_clients{{job="redis",{HOST}}}', 10 * value)],
+        0,
+    ),
     "redis_evictions_per_s": (
         lambda value: [rising(f'redis_evicted_keys_total{{job="redis",{HOST}}}', value)],
         300,

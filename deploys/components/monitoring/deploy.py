@@ -61,8 +61,8 @@ def control(*words: str) -> str:
 
 def _servers(environment: Environment, member: Host) -> None:
     read = {
-        "prometheus": files.prometheus(environment, member),
         "prometheus-alertmanager": [files.alertmanager(environment)],
+        "prometheus": files.prometheus(environment, member),
     }
     for name in target.loop(list(read)):
         unit, paths = f"{name}.service", [managed.path for managed in read[name]]

@@ -26,7 +26,8 @@ CONFIG = "/etc/prometheus/prometheus.yml"
 RULES = "/etc/prometheus/rules/mainstay.yml"
 ALERTMANAGER = "/etc/prometheus/alertmanager.yml"
 METRICS_SITE = "/etc/nginx/services/00-metrics.conf"
-SERVERS = ("prometheus", "prometheus-alertmanager")
+SERVERS = ("prometheus-alertmanager", "prometheus")
+"""In the order in which they start: an alert that nobody took is told again only after a minute."""
 
 
 def files(env: Environment, host: Host) -> list[ManagedFile]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from deploys.components.monitoring.exporters import has_postgres, has_redis
 from deploys.components.monitoring.section import section
+from deploys.components.redis import model as redis
 from mainstay.inventory import Environment
 
 REAL_DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"'
@@ -62,7 +63,7 @@ def measures(env: Environment) -> dict[str, Measure]:
     if databases and env.hosts_of("db_replica"):
         found.append(_REPLICATION)
     if any(has_redis(env, host) for host in hosts):
-        found += _of_redis()
+        found += _of_redis(redis.section(env).maxclients)
     if section(env).metrics:
         found += _of_services()
     return {measure.name: measure for measure in found}
@@ -73,7 +74,7 @@ def known() -> dict[str, str]:
     givers = [
         (_of_hosts(), "a host"),
         ([*_of_postgres([]), _REPLICATION], "a PostgreSQL (with a replica, for its lag) that Mainstay runs"),
-        (_of_redis(), "a Redis that Mainstay runs"),
+        (_of_redis(0), "a Redis that Mainstay runs"),
         (_of_services(), "a service in monitoring.metrics"),
     ]
     return {measure.name: giver for found, giver in givers for measure in found}
@@ -219,7 +220,8 @@ _REPLICATION = Measure(
 )
 
 
-def _of_redis() -> list[Measure]:
+def _of_redis(maxclients: int) -> list[Measure]:
+    """The limit of clients is the inventory's: only CONFIG would tell the server's, which the exporter may not ask."""
     of, hits = ("host",), "rate(redis_keyspace_hits_total[5m])"
     return [
         Measure(
@@ -236,8 +238,8 @@ def _of_redis() -> list[Measure]:
             "RedisConnections",
             "of maxclients in use",
             of,
-            "100 * max by (host) (redis_connected_clients / redis_config_maxclients)",
-            ("redis_connected_clients", "redis_config_maxclients"),
+            f"100 * max by (host) (redis_connected_clients) / {maxclients}",
+            ("redis_connected_clients",),
             "redis",
         ),
         Measure(
