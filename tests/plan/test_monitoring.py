@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploys.components.base.firewall import openings
-from deploys.components.monitoring import files, targets
+from deploys.components.monitoring import consoles, files, targets
 from deploys.components.monitoring.exporters import exporters
 from deploys.components.monitoring.rules import groups, severities
 from mainstay.errors import InventoryError
@@ -151,8 +151,10 @@ def test_every_rule_says_what_to_do(env: Environment) -> None:
 def test_a_threshold_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit = ("system.yaml", "cpu_pct: {warn: 70, crit: 90}", "cpu_pct: {warn: 61, crit: 90}")
     env = load(SYSTEM, "staging", root=project(tmp_path, monkeypatch, edit))
-    rules = files.prometheus(env, env.hosts["watched-mon"])[1].content
+    mon = env.hosts["watched-mon"]
+    rules, page = (managed(env, mon, path).content for path in (files.RULES, f"{consoles.FOLDER}/system-overview.html"))
     assert "mainstay:cpu_pct > 61" in rules and "above 61" in rules
+    assert "above 61 warning 90 critical" in page and "{{ if gt .Value 61.000000 }}warn{{ end }}" in page
 
 
 # What is refused before any host
@@ -230,6 +232,14 @@ def test_a_threshold_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (
             ("system.yaml", "https://runbooks.watched.test/{alert}", "https://runbooks.watched.test/"),
             "monitoring.runbooks: found 'https://runbooks.watched.test/', expected an https URL in which {alert}",
+        ),
+        (
+            ("system.yaml", "  managed: false\n", "  managed: true\n"),
+            "alerts.P0[3]: found redis_lost, whose metric no target gives, expected a Redis that Mainstay runs",
+        ),
+        (
+            ("system.yaml", "start: '09:00'", "start: '19:00'"),
+            "monitoring.hours.work: found 19:00 to 18:00, expected an end after the start",
         ),
         (
             ("system.yaml", "start: '09:00'", "start: nine"),

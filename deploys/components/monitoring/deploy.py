@@ -8,7 +8,7 @@ from pyinfra import host as target
 from pyinfra.api import deploy
 
 from deploys.components.monitoring import files
-from deploys.components.monitoring.exporters import exporters, measured_services
+from deploys.components.monitoring.exporters import exporters, has_nginx, measured_services
 from deploys.operations import units
 from deploys.operations.files import KIT, installed
 from mainstay import context
@@ -44,9 +44,13 @@ def apply() -> None:
                 units=[mine[kind].unit],
             )
             installed(wanted, name=f"Configure the {kind} exporter")
-    if measured_services(environment, member):
+    if has_nginx(environment, member):
+        measured = bool(measured_services(environment, member))
         site = FileSet(
-            [files.metrics_site(environment, member)], check=f"{KIT}/nginx-check", activate=f"{KIT}/nginx-reload"
+            [files.metrics_site(environment, member)] if measured else [],
+            remove=[] if measured else [files.METRICS_SITE],
+            check=f"{KIT}/nginx-check",
+            activate=f"{KIT}/nginx-reload",
         )
         installed(site, name="Way to the services' metrics")
     if "monitoring" in member.roles:
@@ -73,6 +77,7 @@ def _servers(environment: Environment, member: Host) -> None:
             check=control("check", name.removeprefix("prometheus-")),
             activate=control("reload", unit),
             units=[unit],
+            only=files.OWN_FOLDERS if name == "prometheus" else [],
             in_effect=control("in-effect", unit, *paths),
         )
         installed(configuration, name=f"Configure {name}")

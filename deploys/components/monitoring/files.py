@@ -25,6 +25,7 @@ from mainstay.render import render
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES = "/etc/prometheus/rules/mainstay.yml"
 ALERTMANAGER = "/etc/prometheus/alertmanager.yml"
+OWN_FOLDERS = ["/etc/prometheus/rules", consoles.FOLDER]
 METRICS_SITE = "/etc/nginx/services/00-metrics.conf"
 SERVERS = ("prometheus-alertmanager", "prometheus")
 """In the order in which they start: an alert that nobody took is told again only after a minute."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from deploys.components.monitoring.exporters import has_postgres, has_redis
 from deploys.components.monitoring.measures import Measure
 from deploys.components.monitoring.rule import Rule
 from deploys.components.monitoring.section import CRITICAL, WARNING
@@ -15,9 +16,20 @@ LASTS_S = 300.0
 
 _FAILS = re.compile(r"health fails ([1-9][0-9]?) times in ([1-9][0-9]?)m")
 _LOST = {
-    "database_lost": ("PostgresDown", '(pg_up == 0) or (up{job="postgres"} == 0)', "PostgreSQL does not answer"),
-    "redis_lost": ("RedisDown", '(redis_up == 0) or (up{job="redis"} == 0)', "Redis does not answer"),
+    "database_lost": (
+        "PostgresDown",
+        '(pg_up == 0) or (up{job="postgres"} == 0)',
+        "PostgreSQL does not answer",
+        "a PostgreSQL that Mainstay runs",
+    ),
+    "redis_lost": (
+        "RedisDown",
+        '(redis_up == 0) or (up{job="redis"} == 0)',
+        "Redis does not answer",
+        "a Redis that Mainstay runs",
+    ),
 }
+"""Alert of the inventory: the rule's name, expression and summary, and what must be there for it."""
 
 
 def of_thresholds(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
@@ -46,9 +58,21 @@ def measure_of(alert: Alert) -> str | None:
     return f"{alert.name}_ms" if alert.above_ms is not None else None
 
 
-def understood(alert: Alert) -> bool:
-    """Whether an alert without a limit is one that there is a rule for."""
-    return alert.name in _LOST or (alert.name == "service_down" and _FAILS.fullmatch(alert.rule or "") is not None)
+def giver(alert: Alert) -> str | None:
+    """What an alert without a limit needs; None where there is no rule for it, whatever the system has."""
+    if alert.name == "service_down":
+        return "a service behind nginx" if _FAILS.fullmatch(alert.rule or "") else None
+    return _LOST[alert.name][3] if alert.name in _LOST else None
+
+
+def given(env: Environment, alert: Alert) -> bool:
+    """Whether the environment has what `giver` names."""
+    if giver(alert) is None:
+        return False
+    if alert.name == "service_down":
+        return "nginx" in env.sections and any(service.port is not None for service in env.services.values())
+    has = has_postgres if alert.name == "database_lost" else has_redis
+    return any(has(env, host) for host in env.hosts.values())
 
 
 def of_alerts(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
@@ -60,14 +84,14 @@ def of_alerts(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Ru
             if name in known:
                 limit = alert.above_pct if alert.above_pct is not None else alert.above_ms
                 found.append((name, _beyond(known[name], limit or 0.0, severity, alert)))
-            elif understood(alert):
+            elif given(env, alert):
                 found.append(("", _event(alert, severity)))
     return found
 
 
 def _event(alert: Alert, severity: str) -> Rule:
     if alert.name in _LOST:
-        name, expr, summary = _LOST[alert.name]
+        name, expr, summary, _ = _LOST[alert.name]
         lasts = 60.0 if alert.for_ is None else alert.for_
         return Rule(name, expr, severity, lasts, f"{{{{ $labels.host }}}}: {summary}")
     match = _FAILS.fullmatch(alert.rule or "")

@@ -11,7 +11,7 @@ from deploys.components.monitoring.section import CRITICAL, ROLES, WARNING, Sect
 from deploys.components.redis import model as redis
 from mainstay.inventory import Environment, Host, Listener, Problem
 
-__all__ = ["ROLES", "Section", "check", "listeners", "section", "uses"]
+__all__ = ["ROLES", "Section", "check", "listeners", "section"]
 
 REDIS_NEEDS = frozenset({"ping", "info"})
 """What the exporter asks; everything else may be denied to it."""
@@ -37,11 +37,6 @@ def _listener(kind: str, port: int, scope: str) -> Listener:
     if scope == "loopback":
         return Listener(port, f"{kind} (monitoring)", "loopback", (), key)
     return Listener(port, f"metrics of {kind}", "private", ("monitoring",), key)
-
-
-def uses(env: Environment) -> set[str]:
-    """The services whose metrics are read."""
-    return set(section(env).metrics)
 
 
 def check(env: Environment) -> list[Problem]:
@@ -81,10 +76,11 @@ def _alerts(env: Environment) -> Iterator[Problem]:
         for index, alert in enumerate(alerts):
             key = ("alerts", severity, index)
             name = limits.measure_of(alert)
-            if name in there or (name is None and limits.understood(alert)):
+            giver = known.get(name or "") or limits.giver(alert)
+            if name in there or (name is None and limits.given(env, alert)):
                 continue
-            if name in known:
-                yield env.problem(key, f"{alert.name}, whose metric no target gives", known[name])
+            if giver is not None:
+                yield env.problem(key, f"{alert.name}, whose metric no target gives", giver)
             else:
                 found = f"{alert.name}, for which there is no rule"
                 expected = "service_down (health fails N times in Mm), database_lost, redis_lost, or a measure's name "
@@ -127,3 +123,6 @@ def _days(env: Environment) -> Iterator[Problem]:
     days = section(env).certificate_days
     if days.warn <= days.crit:
         yield env.problem(("monitoring", "certificate_days"), f"warn {days.warn}, crit {days.crit}", "warn > crit")
+    for name, hours in section(env).hours.items():
+        if hours.start >= hours.end:
+            yield env.problem(("monitoring", "hours", name), f"{hours.start} to {hours.end}", "an end after the start")

@@ -61,7 +61,7 @@ class Route(StrictModel):
     """Where the alerts of one severity go."""
 
     receiver: Name
-    repeat: Duration = Field("4h", validate_default=True, description="told again while it lasts")
+    repeat: Duration = Field("4h", validate_default=True, ge=60, description="told again while it lasts")
     hours: Name | None = Field(None, description="only in these hours; what begins outside of them is told then")
 
 
@@ -97,20 +97,24 @@ class Days(StrictModel):
 class Section(StrictModel):
     """How the environment is watched."""
 
-    interval: Duration = per_env("15s", validate_default=True, description="between two measurements")
-    retention: Duration = per_env("15d", validate_default=True, description="measurements are kept for so long")
+    interval: Duration = per_env("15s", validate_default=True, ge=1, le=120, description="between two measurements")
+    retention: Duration = per_env(
+        "15d", validate_default=True, ge=3600, description="measurements are kept for so long"
+    )
     runbooks: Annotated[str, AfterValidator(_runbook)] = Field(description="where an alert's runbook is; {alert}")
     metrics: dict[Name, UrlPath] = Field(default_factory=dict, description="service to the path of its own metrics")
     redis_user: Identifier | None = Field(None, description="the user of redis.users that the exporter logs in as")
     certificate_days: Days = Field(default_factory=Days)
-    disk_full_within: Duration = Field("24h", validate_default=True, description="told when a disk fills this soon")
+    disk_full_within: Duration = Field(
+        "24h", validate_default=True, ge=3600, description="told when a disk fills this soon"
+    )
     receivers: dict[Name, Receiver] = Field(min_length=1)
     routes: dict[str, Route] = Field(description="severity to where its alerts go")
     panels: dict[Title, Query] = Field(default_factory=dict, description="of the business console: title to PromQL")
     hours: dict[Name, Hours] = Field(default_factory=dict)
     watchdog: Name | None = Field(None, description="the receiver that expects to hear all is well, always")
     group_wait: Duration = per_env("10s", validate_default=True, description="for others of the same kind to join")
-    group_interval: Duration = per_env("1m", validate_default=True, description="before news of a group are told")
+    group_interval: Duration = per_env("1m", validate_default=True, ge=1, description="before news of a group are told")
     ports: Ports = Field(default_factory=Ports)
 
 
