@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -165,12 +166,12 @@ def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment:
     """Each with its threshold, duration and severity, by what Prometheus says of itself."""
     loaded = [one for group in ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"] for one in group["rules"]]
     found = {
-        (one["name"], one["labels"]["severity"], duration(one["duration"]), _squeezed(one["query"]))
+        (one["name"], one["labels"]["severity"], duration(one["duration"]), _as_prometheus_writes(one["query"]))
         for one in loaded
         if one["type"] == "alerting"
     }
     wanted = {
-        (one.alert, one.severity, duration(one.for_s), _squeezed(one.expr))
+        (one.alert, one.severity, duration(one.for_s), _as_prometheus_writes(one.expr))
         for group in rules.groups(environment)
         for one in group.rules
     }
@@ -241,6 +242,10 @@ def _settle(wrong: Callable[[], list[str]], own: Section, more: float = 0) -> No
     assert not found, "; ".join(found)
 
 
-def _squeezed(promql: str) -> str:
-    """Without spaces, which Prometheus writes in its own way."""
-    return promql.replace(" ", "")
+def _as_prometheus_writes(promql: str) -> str:
+    """Without spaces, and the matchers of each series in the order of their labels."""
+
+    def ordered(match: re.Match[str]) -> str:
+        return "{" + ",".join(sorted(re.split(r",(?=\w+[!=])", match[1]))) + "}"
+
+    return re.sub(r"\{(.*?)\}", ordered, promql).replace(" ", "")
