@@ -28,8 +28,9 @@ API = "watched-api@18000.service"
 def watch(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Both hosts, converged from bare by one apply; what the receivers are told is kept."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MAINSTAY_AGE_IDENTITY", raising=False)
-        made = watched.new(tmp_path_factory.mktemp("watched"), f"{lab}-watched")
+        folder = tmp_path_factory.mktemp("watched")
+        patch.setenv("MAINSTAY_AGE_IDENTITY", str(folder / "identity.txt"))
+        made = watched.new(folder, f"{lab}-watched")
         for words in (["down"], ["up", "watched", "--env", "staging"]):
             done = made.mainstay("lab", *words)
             assert done.returncode == 0, done.stdout + done.stderr

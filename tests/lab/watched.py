@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import tarfile
 import time
@@ -118,10 +117,8 @@ HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
 
 
 def new(folder: Path, lab: str) -> Watched:
-    """A project and a lab of its own, not yet up."""
-    os.environ["MAINSTAY_AGE_IDENTITY"] = str(folder / "identity.txt")
-    watched = Watched(
-        project(folder / "project", folder / "identity.txt"), lab, folder / "identity.txt", f"{SYSTEM}/staging"
-    )
+    """A project and a lab of its own, not yet up; MAINSTAY_AGE_IDENTITY names `folder`/identity.txt."""
+    identity = folder / "identity.txt"
+    watched = Watched(project(folder / "project", identity), lab, identity, f"{SYSTEM}/staging")
     watched.quick()
     return watched

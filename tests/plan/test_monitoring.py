@@ -215,7 +215,7 @@ def test_a_threshold_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ),
         (
             ("system.yaml", "rules: [+ping, +info,", "rules: [+ping,"),
-            "redis.users.prometheus.rules: found rules without them, expected +ping and +info at least",
+            "redis.users.prometheus.rules: found rules that do not name them, expected +ping and +info",
         ),
         (
             ("system.yaml", "kind: monitor", "kind: readonly"),

@@ -8,6 +8,7 @@ from deploys.components.monitoring import limits, measures
 from deploys.components.monitoring.exporters import exporters, has_postgres, has_redis, measured_services, monitor_role
 from deploys.components.monitoring.rules import groups, severities
 from deploys.components.monitoring.section import CRITICAL, ROLES, WARNING, Section, section
+from deploys.components.nginx import model as nginx
 from deploys.components.redis import model as redis
 from mainstay.inventory import Environment, Host, Listener, Problem
 
@@ -55,8 +56,8 @@ def _metrics(env: Environment) -> Iterator[Problem]:
         key = ("monitoring", "metrics", name)
         if service is None or service.kind == "static":
             yield env.problem(key, repr(name), "a service that listens on a port")
-        elif "nginx" not in env.sections:
-            yield env.problem(key, "a service on hosts without nginx", "the section nginx, which passes to it")
+        elif "nginx" not in env.sections or service.role not in nginx.ROLES:
+            yield env.problem(key, f"a service on {service.role} hosts without nginx", "hosts whose nginx passes to it")
 
 
 def _thresholds(env: Environment) -> Iterator[Problem]:
@@ -98,7 +99,7 @@ def _logins(env: Environment) -> Iterator[Problem]:
     if user is None:
         yield env.problem(key, repr(name) if name else "none", "a user of redis.users that the exporter logs in as")
     elif not {f"+{command}" for command in REDIS_NEEDS} <= set(user.rules):
-        yield env.problem(("redis", "users", name or "", "rules"), "rules without them", "+ping and +info at least")
+        yield env.problem(("redis", "users", name or "", "rules"), "rules that do not name them", "+ping and +info")
 
 
 def _routes(env: Environment) -> Iterator[Problem]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deploys.components.monitoring.rule import duration
-from deploys.components.monitoring.rules import severities
-from deploys.components.monitoring.section import Hours, Receiver, section
+from deploys.components.monitoring.rules import ranked, severities
+from deploys.components.monitoring.section import CRITICAL, WARNING, Hours, Receiver, section
 from mainstay.inventory import Environment
 
 NOBODY = "nobody"
@@ -63,9 +63,11 @@ def _inhibited(env: Environment) -> list[dict[str, Any]]:
     The inventory's severities and those of thresholds are two scales: only the worst of the first stands above the
     second, for P2 at 70 % must not hide what is critical at 90 %.
     """
-    ranked, scale = severities(env)[:-2], severities(env)[-2:]
-    milder = {worse: [*ranked[index + 1 :], *(scale if index == 0 else [])] for index, worse in enumerate(ranked)}
-    milder[scale[0]] = scale[1:]
+    own = [name for name in ranked(env) if name not in (CRITICAL, WARNING)]
+    milder = {worse: own[index + 1 :] for index, worse in enumerate(own)}
+    for worst in own[:1]:
+        milder[worst] += [CRITICAL, WARNING]
+    milder[CRITICAL] = [WARNING]
     found: list[dict[str, Any]] = [
         {
             "source_matchers": [f'severity="{worse}"'],

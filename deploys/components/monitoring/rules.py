@@ -26,8 +26,12 @@ def groups(env: Environment) -> list[Group]:
 
 def severities(env: Environment) -> list[str]:
     """Every severity that an alert may have, the worst first."""
-    ranked = sorted(env.common.severity, key=lambda name: env.common.severity[name].rank)
-    return [*ranked, CRITICAL, WARNING]
+    return list(dict.fromkeys([*ranked(env), CRITICAL, WARNING]))
+
+
+def ranked(env: Environment) -> list[str]:
+    """The inventory's own severities, the worst first."""
+    return sorted(env.common.severity, key=lambda name: env.common.severity[name].rank)
 
 
 def as_yaml(env: Environment) -> dict[str, Any]:
