@@ -92,10 +92,8 @@ def test_rules_pass_promtool_s_own_check(folder: Path) -> None:
     assert "SUCCESS" in run("promtool", "check", "rules", folder / "rules.yml")
 
 
-@pytest.mark.covers(
-    *("MT-01", "MT-02", "MT-03", "MT-05", "MT-30", "MT-31", "MT-32", "MT-33", "MT-34", "MT-37"),
-    *("MT-38", "MT-39", "MT-40", "MT-43", "MT-46", "MT-47", "MT-48", "MT-49"),
-)
+@pytest.mark.covers("MT-01", "MT-02", "MT-03", "MT-05", "MT-30", "MT-31", "MT-32", "MT-33", "MT-34", "MT-37")
+@pytest.mark.covers("MT-38", "MT-39", "MT-40", "MT-43", "MT-46", "MT-47", "MT-48", "MT-49")
 def test_every_rule_fires_when_it_should_and_not_before(env: Environment, folder: Path) -> None:
     for file, rules in every_rule(env).items():
         tests = []
