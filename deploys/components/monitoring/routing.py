@@ -60,14 +60,11 @@ def _route(env: Environment) -> dict[str, Any]:
 def _inhibited(env: Environment) -> list[dict[str, Any]]:
     """The worse of two severities of one alert is told; of a dead host not that its exporters are dead too.
 
-    The inventory's severities and those of thresholds are two scales: only the worst of the first stands above the
-    second, for P2 at 70 % must not hide what is critical at 90 %.
+    The inventory's severities and those of thresholds are two scales, and neither silences the other: P2 at 70 % must
+    not hide what is critical at 90 %, and of an alert that is silenced half-way nobody is told the end.
     """
-    own = [name for name in ranked(env) if name not in (CRITICAL, WARNING)]
-    milder = {worse: own[index + 1 :] for index, worse in enumerate(own)}
-    for worst in own[:1]:
-        milder[worst] += [CRITICAL, WARNING]
-    milder[CRITICAL] = [WARNING]
+    scales = [[name for name in ranked(env) if name not in (CRITICAL, WARNING)], [CRITICAL, WARNING]]
+    milder = {worse: scale[index + 1 :] for scale in scales for index, worse in enumerate(scale)}
     found: list[dict[str, Any]] = [
         {
             "source_matchers": [f'severity="{worse}"'],
