@@ -361,6 +361,13 @@ BREAKS: dict[str, tuple[str, str, str, str, set[str]]] = {
         "systemctl reload prometheus",
         {"no rule fails"},
     ),
+    "a console that Prometheus cannot read": (
+        MON,
+        MON,
+        "sed -i '1i {{ no }}' /etc/prometheus/consoles/databases.html",
+        "sed -i 1d /etc/prometheus/consoles/databases.html",
+        {"every console can be shown"},
+    ),
     "a severity that goes elsewhere": (
         MON,
         MON,

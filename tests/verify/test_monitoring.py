@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploys.components.monitoring import files, rules, targets
+from deploys.components.monitoring import consoles, files, rules, targets
 from deploys.components.monitoring.exporters import Exporter, exporters, measured_services
 from deploys.components.monitoring.model import Section, section
 from deploys.components.monitoring.routing import NOBODY
@@ -215,6 +215,16 @@ def test_each_severity_goes_to_its_receiver(host: Any, own: Section) -> None:
 def test_receivers_take_what_they_are_told(ask: Any, own: Section) -> None:
     rows = _query(ask, own, "sum by (integration) (increase(alertmanager_notifications_failed_total[5m])) > 0")
     assert not rows, f"not taken: {', '.join(row['metric']['integration'] for row in rows)}"
+
+
+@ON_SERVER
+def test_every_console_can_be_shown(host: Any, own: Section, environment: Environment) -> None:
+    for console in consoles.consoles(environment):
+        url = f"http://127.0.0.1:{own.ports.prometheus}/consoles/{console.name}.html"
+        done = host.run(f"curl -sSf --max-time 10 {url}")
+        assert done.rc == 0, f"{console.name}: {done.stderr.strip()}"
+        shown = done.stdout.count('<section class="panel"')
+        assert shown == len(console.panels), f"{console.name}: {shown} panels of {len(console.panels)}"
 
 
 def _listening(host: Any, port: int) -> set[str]:
