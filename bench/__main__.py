@@ -80,11 +80,13 @@ def _about(store: Store) -> list[str]:
     rows = store.rows()
     if not rows:
         raise BenchError("found no results, expected some in artefacts/bench: bin/bench measures them")
+    few = any(len(runs) < 3 for runs in rows.values())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     machine = f"{os.cpu_count()} cores and {memory} GB, Linux {platform.release()}, Python {platform.python_version()}"
     return [
         "Written by `bin/bench`, from runs at " + ", ".join(f"`{commit}`" for commit in report.commits(rows)) + ".",
         f"Controller and hosts share one machine: {machine}.",
+        *(["**A first look**: some rows have fewer than three runs, and no spread."] if few else []),
     ]
 
 
