@@ -27,7 +27,7 @@ from mainstay.errors import HostError
 from mainstay.fleet_pass import Observer, Pass, state_over
 from mainstay.inventory import Environment
 from mainstay.outcome import FleetOutcome, HostOutcome
-from mainstay.transport import connector
+from mainstay.transport import connector, upstream
 from mainstay.transport.knowledge import Knowledge
 from mainstay.transport.link import Link, Unreachable
 from mainstay.transport.memory import Memory, kind_of, recalled
@@ -51,6 +51,7 @@ def _nobody_to_ask(prompt: str) -> str:
     raise OSError(text)
 
 
+upstream.install()
 connector_util.getpass = _nobody_to_ask  # type: ignore[assignment]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from facts.distributions import Distributions, Installed, parse_installed
 from facts.files import FileState, FileStates, FileText, parse_states
-from facts.packages import MissingPackages
+from facts.packages import MissingPackages, parse_missing
 from facts.units import UnitState, parse_units
 
 
@@ -34,6 +34,12 @@ def test_file_text_tells_an_empty_file_from_none(tmp_path):
 def test_missing_packages_asks_dpkg():
     command = MissingPackages().command(["bash", "no-such-package-here"])
     assert MissingPackages().process(_sh(command)) == ["no-such-package-here"]
+
+
+def test_packages_that_dpkg_knows_and_has_not_installed_are_missing_in_the_order_asked():
+    lines = ["wanted\tb", "wanted\ta", "wanted\tc", "wanted\tlib", "config-files\tb", "installed\tc"]
+    lines += ["not-installed\tlib", "installed\tlib", "half a line"]
+    assert parse_missing(lines) == ["b", "a"]
 
 
 def test_units_are_read_by_block_and_unknown_ones_left_out():
