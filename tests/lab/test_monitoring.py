@@ -145,6 +145,7 @@ def in_json(status: str, severity: str, alert: str) -> Callable[[Posts], Any]:
 
 @pytest.mark.covers("MT-45")
 def test_a_lost_redis_is_told_with_the_worst_severity_and_its_return(watch: Watched) -> None:
+    watch.forget()
     watch.sh(ALL, "systemctl stop redis-server")
     try:
         (post,) = watch.wait_for(in_slack("FIRING", "P0", "RedisDown"), 60)
@@ -156,6 +157,7 @@ def test_a_lost_redis_is_told_with_the_worst_severity_and_its_return(watch: Watc
 
 
 def test_a_full_disk_is_told_and_its_end(watch: Watched) -> None:
+    watch.forget()
     lab = Lab(watch.lab)
     watch.sh(ALL, "mkdir -p /srv/data")
     lab.attach_full_disk(ALL, "/srv/data", 16 << 20)
@@ -170,6 +172,7 @@ def test_a_full_disk_is_told_and_its_end(watch: Watched) -> None:
 
 
 def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) -> None:
+    watch.forget()
     fail = "for i in $(seq 20); do curl -s -o /dev/null http://127.0.0.1:8000/fail; sleep 1; done"
     watch.sh(ALL, f"systemd-run -q --unit=fails bash -c '{fail}'")
     (told, *_) = watch.wait_for(in_json("firing", "P2", "ErrorRate"), 90)
@@ -184,6 +187,7 @@ def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) ->
 
 @pytest.mark.covers("MT-03")
 def test_a_stopped_service_is_told_to_both_and_its_return(watch: Watched) -> None:
+    watch.forget()
     watch.sh(ALL, f"systemctl stop {API}")
     try:
         (told, *_) = watch.wait_for(in_json("firing", "critical", "ServiceDown"), 120)

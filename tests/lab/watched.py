@@ -87,6 +87,10 @@ class Watched(Bench):
         lines = self.sh(MON, "cat /root/told 2>/dev/null; true").splitlines()
         return [(each["path"], each["body"]) for each in map(json.loads, lines)]
 
+    def forget(self) -> None:
+        """What was told so far says nothing of the fault that follows."""
+        self.sh(MON, ": > /root/told")
+
     def wait_for(self, what: Callable[[list[tuple[str, dict[str, Any]]]], Any], seconds: float) -> Any:
         """Looks every 3 s until `what` finds something in what was told."""
         deadline = time.monotonic() + seconds
