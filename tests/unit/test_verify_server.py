@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,3 +132,17 @@ def wait_for(path: Path) -> None:
     while not (path.exists() and (path.stat().st_size or path.name != "number")):
         assert time.monotonic() < deadline, f"{path} does not come"
         time.sleep(0.02)
+
+
+def test_a_command_that_ends_before_the_word_leaves_nothing_said(tmp_path: Path) -> None:
+    """Ctrl-C while hosts change: what was prepared ends without a traceback on the operator's terminal."""
+    one = request(tmp_path, PASSES)
+    script = (
+        "import time; from mainstay.verify_server import Request, Server\n"
+        "server = Server()\n"
+        f"server.prepare(Request({one.inventory!r}, {one.runs!r}, {one.variables!r}, {one.folder!r}))\n"
+        "time.sleep(2)\n"
+    )
+    # Its end waits for whoever holds its standard error: the server and its runs too.
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
