@@ -8,6 +8,7 @@ from mainstay import project
 from mainstay.errors import InventoryError
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host
+from mainstay.tuning import Setting
 
 EVERY_ROLE = "*"
 
@@ -43,3 +44,17 @@ def rendered(environment: Environment, member: Host) -> list[ManagedFile]:
                 raise InventoryError([environment.problem(("hosts", member.name), both, "one component a path")])
             found[managed.path], owners[managed.path] = managed, stem
     return list(found.values())
+
+
+def tuned(environment: Environment, member: Host) -> dict[str, list[Setting]]:
+    """The settings that each component of the host chose for its size, by stem; those that choose none are left out.
+
+    A component's `files.py` names them by a function `tuned(env, host) -> list[Setting]`.
+    """
+    found: dict[str, list[Setting]] = {}
+    for stem in chosen(environment, member):
+        own = getattr(importlib.import_module(f"deploys.components.{stem}.files"), "tuned", None)
+        settings = own(environment, member) if own is not None else []
+        if settings:
+            found[stem] = settings
+    return found

@@ -69,6 +69,36 @@ def test_render(tmp_path: Path) -> None:
     assert list(found["hosts"]) == ["eai-stg-cache-1"]
 
 
+def test_db_tuning(tmp_path: Path) -> None:
+    own = ("system.yaml", "log_min_duration_statement: 100ms", "shared_buffers: 1GB\n    jit: false")
+    done = mainstay("db", "tuning", "everydayai/production", "--json", project=copied(tmp_path, own))
+    found = json.loads(done.stdout)
+    assert faults("tuning", found) == []
+    (host,) = found["hosts"].values()
+    assert (host["memory"], host["cores"], host["disk"]) == (8 * 2**30, 4, 100 * 2**30)
+    by_name = {row["name"]: row for row in host["settings"]}
+    kept = ("value", "source", "of", "instead_of")
+    shown = {name: tuple(by_name[name][key] for key in kept) for name in by_name}
+    quarter = {"value": "2GB", "reason": "a quarter of memory (PT-02)"}
+    assert shown["shared_buffers"] == ("1GB", "inventory", ["postgres.settings.shared_buffers"], quarter)
+    assert shown["jit"] == ("off", "inventory", ["postgres.settings.jit"], None)
+    assert shown["max_wal_size"] == ("5GB", "computed", ["disk"], None)
+    assert shown["work_mem"] == ("19MB", "computed", ["memory", "cores", "postgres.max_connections"], None)
+    assert shown["seq_page_cost"] == ("1.0", "fixed", [], None)
+
+
+def test_db_tuning_for_a_person(tmp_path: Path) -> None:
+    own = ("system.yaml", "log_min_duration_statement: 100ms", "shared_buffers: 1GB")
+    project = copied(tmp_path, own)
+    done = mainstay("db", "tuning", "everydayai/production", project=project, COLUMNS="160")
+    assert done.returncode == 0, done.stderr
+    assert "postgres on eai-db-1: 8G of memory, 4 cores, 100G of disk" in done.stdout
+    assert "the inventory's own, instead of 2GB: a quarter of memory (PT-02)" in done.stdout
+    none = mainstay("db", "tuning", "everydayai/production", "--limit", "web", project=project)
+    assert (none.returncode, none.stdout) == (0, "")
+    assert "no host of these has a database server that Mainstay tunes" in none.stderr
+
+
 def test_secrets_list(filled: Run) -> None:
     assert faults("secrets", json.loads(filled("list", TARGET, "--json").stdout)) == []
 

@@ -67,6 +67,8 @@ def test_every_value_is_one_that_postgresql_accepts(memory: int, cores: int, dis
     assert 0 <= number_of(settings, "max_parallel_workers_per_gather") <= number_of(settings, "max_parallel_workers")
     assert len({setting.name for setting in settings}) == len(settings)
     assert all(setting.reason for setting in settings)
+    # What is computed says of what, so that an operator knows which number to change.
+    assert all(bool(setting.of) != (setting.source == "fixed") for setting in settings)
 
 
 @given(memories, st.integers(0, 1024 * GIB), cores, disks, connections)
@@ -111,10 +113,17 @@ def test_the_values_of_a_host_of_8_gib() -> None:
 
 def test_own_values_take_the_place_of_computed_ones() -> None:
     own = {"jit": False, "shared_buffers": "1GB"}
-    result = overridden([Setting("shared_buffers", "2GB", "why")], own)
-    assert result == [
-        Setting("shared_buffers", "1GB", "postgres.settings; computed: 2GB"),
-        Setting("jit", "off", "postgres.settings"),
+    computed = Setting("shared_buffers", "2GB", "why", of=("memory",))
+    assert overridden([computed], own) == [
+        Setting(
+            "shared_buffers",
+            "1GB",
+            "postgres.settings; computed: 2GB",
+            "inventory",
+            ("postgres.settings.shared_buffers",),
+            computed,
+        ),
+        Setting("jit", "off", "postgres.settings", "inventory", ("postgres.settings.jit",)),
     ]
 
 

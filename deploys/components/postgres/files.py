@@ -89,5 +89,11 @@ def settings(postgres: Section, host: Host) -> list[tuning.Setting]:
     return tuning.overridden(computed, postgres.settings)
 
 
+def tuned(env: Environment, host: Host) -> list[tuning.Setting]:
+    """What `mainstay db tuning` shows for the host; nothing where somebody else runs the cluster."""
+    postgres = section(env)
+    return [] if postgres.managed else settings(postgres, host)
+
+
 def _owned(path: str, text: str, mode: int = 0o644) -> ManagedFile:
     return ManagedFile(path, text, "postgres", "postgres", mode)

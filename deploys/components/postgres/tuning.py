@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from mainstay.tuning import Setting
+
+__all__ = ["Setting", "overridden", "tuning"]
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -12,13 +15,9 @@ AUTOVACUUM_WORKERS = 3
 HASH_MEM_MULTIPLIER = 2
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One line of `50-tuning.conf`: the value as PostgreSQL reads it, and why it is that one."""
-
-    name: str
-    value: str
-    reason: str
+# What a rule reads.
+MEMORY, CORES, DISK = ("memory",), ("cores",), ("disk",)
+CONNECTIONS, STORAGE = ("postgres.max_connections",), ("postgres.storage",)
 
 
 def tuning(
@@ -36,8 +35,9 @@ def tuning(
         max_connections: connections at once.
         storage: what the disk is made of.
     """
+    why = "postgres.max_connections (PT-01)"
     return [
-        Setting("max_connections", str(max_connections), "postgres.max_connections (PT-01)"),
+        Setting("max_connections", str(max_connections), why, "inventory", CONNECTIONS),
         *_memory(memory, cores, max_connections),
         *_parallel(cores),
         *_wal(memory, disk),
@@ -75,61 +75,76 @@ def size(value: int) -> str:
 def _memory(memory: int, cores: int, max_connections: int) -> list[Setting]:
     cache = max(memory * 3 // 4 // MIB, 1) * MIB
     return [
-        Setting("shared_buffers", size(shared_buffers(memory)), "a quarter of memory (PT-02)"),
-        Setting("effective_cache_size", size(cache), "three quarters of memory: with the page cache (PT-03)"),
+        Setting("shared_buffers", size(shared_buffers(memory)), "a quarter of memory (PT-02)", of=MEMORY),
+        Setting(
+            "effective_cache_size",
+            size(cache),
+            "three quarters of memory: with the page cache (PT-03)",
+            of=MEMORY,
+        ),
         Setting(
             "work_mem",
             size(work_mem(memory, cores, max_connections)),
             f"half of memory over {max_connections} connections and {cores} workers, hashes take twice this",
+            of=MEMORY + CORES + CONNECTIONS,
         ),
         Setting(
             "maintenance_work_mem",
             size(maintenance_work_mem(memory)),
             f"1/32 of memory: {AUTOVACUUM_WORKERS} autovacuum workers may take it at once (PT-04)",
+            of=MEMORY,
         ),
     ]
 
 
 def _parallel(cores: int) -> list[Setting]:
     gather = min(cores // 2, 4)
-    return [
-        Setting("max_worker_processes", str(max(cores, 8)), "one a core, PostgreSQL's own 8 at least"),
-        Setting("max_parallel_workers", str(cores), "one a core"),
-        Setting("max_parallel_workers_per_gather", str(gather), "half of the cores, so one query leaves room"),
-        Setting("max_parallel_maintenance_workers", str(max(gather, 1)), "index builds: half of the cores"),
+    rules = [
+        ("max_worker_processes", max(cores, 8), "one a core, PostgreSQL's own 8 at least"),
+        ("max_parallel_workers", cores, "one a core"),
+        ("max_parallel_workers_per_gather", gather, "half of the cores, so one query leaves room"),
+        ("max_parallel_maintenance_workers", max(gather, 1), "index builds: half of the cores"),
     ]
+    return [Setting(name, str(value), reason, of=CORES) for name, value, reason in rules]
 
 
 def _wal(memory: int, disk: int) -> list[Setting]:
     largest = max(min(disk // 20, 16 * GIB) // MIB, 256) * MIB
     least = max(largest // 4 // MIB, 80) * MIB
     buffers = max(min(shared_buffers(memory) // 32, 16 * MIB) // KIB, 32) * KIB
+    spread = "writes spread over the interval; pinned (PT-07)"
     return [
-        Setting("wal_buffers", size(buffers), "1/32 of shared_buffers, one segment (16 MB) at most (PT-06)"),
-        Setting("min_wal_size", size(least), "a quarter of max_wal_size: segments kept for reuse"),
-        Setting("max_wal_size", size(largest), "a twentieth of the disk, 16 GB at most"),
-        Setting("checkpoint_completion_target", "0.9", "writes spread over the interval; pinned (PT-07)"),
+        Setting("wal_buffers", size(buffers), "1/32 of shared_buffers, one segment (16 MB) at most (PT-06)", of=MEMORY),
+        Setting("min_wal_size", size(least), "a quarter of max_wal_size: segments kept for reuse", of=DISK),
+        Setting("max_wal_size", size(largest), "a twentieth of the disk, 16 GB at most", of=DISK),
+        Setting("checkpoint_completion_target", "0.9", spread, "fixed"),
     ]
 
 
 def _planner(storage: Literal["ssd", "hdd"]) -> list[Setting]:
     random, concurrency = ("1.1", "200") if storage == "ssd" else ("4.0", "2")
     return [
-        Setting("random_page_cost", random, f"postgres.storage is {storage} (PT-05)"),
-        Setting("seq_page_cost", "1.0", "what the other costs are measured in; pinned (PT-05)"),
-        Setting("effective_io_concurrency", concurrency, f"postgres.storage is {storage}"),
+        Setting("random_page_cost", random, f"postgres.storage is {storage} (PT-05)", of=STORAGE),
+        Setting("seq_page_cost", "1.0", "what the other costs are measured in; pinned (PT-05)", "fixed"),
+        Setting("effective_io_concurrency", concurrency, f"postgres.storage is {storage}", of=STORAGE),
     ]
 
 
 def overridden(computed: list[Setting], own: dict[str, object]) -> list[Setting]:
     """The computed settings with the inventory's own in their places, those that nothing computes at the end."""
     names = {setting.name for setting in computed}
-    changed = [
-        Setting(s.name, text_of(own[s.name]), f"postgres.settings; computed: {s.value}") if s.name in own else s
-        for s in computed
+    changed = [_instead_of(setting, own[setting.name]) if setting.name in own else setting for setting in computed]
+    added = [
+        Setting(name, text_of(value), "postgres.settings", "inventory", (f"postgres.settings.{name}",))
+        for name, value in own.items()
+        if name not in names
     ]
-    added = [Setting(name, text_of(value), "postgres.settings") for name, value in own.items() if name not in names]
     return changed + added
+
+
+def _instead_of(computed: Setting, own: object) -> Setting:
+    reason, of = f"postgres.settings; computed: {computed.value}", (f"postgres.settings.{computed.name}",)
+    return Setting(computed.name, text_of(own), reason, "inventory", of, computed)
 
 
 def text_of(value: object) -> str:

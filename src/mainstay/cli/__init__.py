@@ -29,7 +29,7 @@ VERBS = {
     "status": "mainstay.cli.status",
     "history": "mainstay.cli.history",
 }
-GROUPS = {"secrets": "mainstay.cli.secrets", "lab": "mainstay.cli.lab"}
+GROUPS = {"db": "mainstay.cli.db", "secrets": "mainstay.cli.secrets", "lab": "mainstay.cli.lab"}
 # What only these need is imported only for them: `mainstay check` does not wait for pyinfra.
 INTERRUPTED = 130
 # typer carries a copy of click inside; this is how to name the base of its usage errors whichever it uses.
