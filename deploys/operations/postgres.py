@@ -72,17 +72,17 @@ def running(major: int, name: str, unit: str) -> Generator[str, None, None]:
 
 @operation()
 def settled(
-    major: int, name: str, wanted: dict[str, str], allow_restart: bool, files: list[str]
+    major: int, name: str, wanted: dict[str, str], leave: tuple[str, str], files: list[str]
 ) -> Generator[StringCommand, None, None]:
     """Brings what is in effect to what is written: ALTER SYSTEM of managed settings is reset (TP-09), a file beside
-    ours that overrides them removed, the cluster reloaded, and restarted where a setting needs it and `allow_restart`
-    is set (DF-12); otherwise the plan says what waits for a restart.
+    ours that overrides them removed, the cluster reloaded, and restarted where a setting needs it and there is leave
+    for it (DF-12); otherwise plan and run say what waits for a restart, and how it gets one.
 
     Args:
         major: of the cluster.
         name: of the cluster.
         wanted: settings as they are written.
-        allow_restart: whether the cluster may be restarted for a setting.
+        leave: why the cluster may be restarted for a setting, or else when it may be (`context.leave_to_restart`).
         files: the paths of our own files.
     """
     state = host.get_fact(PgSettings, major=major, cluster=name, names=sorted(wanted))
@@ -96,9 +96,12 @@ def settled(
     strays = _strays(major, name, state.files, files)
     changes = differing(wanted, state.settings)
     waiting = [change for change in changes if change.needs_restart]
+    allowed, later = leave
     for change in changes:
-        restart = "" if not change.needs_restart else ", by a restart" if allow_restart else ", waits for a restart"
-        note(change.name, f"{change.found} in effect, {change.wanted} wanted{restart}")
+        restart = f", by a restart ({allowed})" if allowed else f", waits for a restart: {later}"
+        text = f"{change.found} in effect, {change.wanted} wanted"
+        pending = change.needs_restart and not allowed
+        note(change.name, text + restart if change.needs_restart else text, pending=pending)
     if leftovers:
         sql = "".join(f"ALTER SYSTEM RESET {setting};\n" for setting in leftovers)
         yield StringCommand(control(major, name, "sql", "postgres"), _stdin=sql)
@@ -106,8 +109,8 @@ def settled(
         if context.run_id():
             yield StringCommand(shlex.join([f"{KIT}/journal", "save", str(context.run_id()), path]))
         yield StringCommand(shlex.join(["rm", "-f", "--", path]))
-    if leftovers or strays or len(changes) > len(waiting) or (waiting and allow_restart):
-        yield StringCommand(control(major, name, "activate", *(["restart"] if allow_restart else [])))
+    if leftovers or strays or len(changes) > len(waiting) or (waiting and allowed):
+        yield StringCommand(control(major, name, "activate", *(["restart"] if allowed else [])))
 
 
 @operation()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import cast
 
 from mainstay.errors import UsageError
 from mainstay.inventory.environment import Environment, Host
-from mainstay.inventory.groups import ENVIRONMENT, HOST
+from mainstay.inventory.groups import ALLOW_RESTART, ENVIRONMENT, HOST
+from mainstay.windows import restart_leave
 
 # The name of the operation at which hosts that run side by side wait for each other.
 TOGETHER = "Everything that releases stand on"
@@ -36,3 +38,18 @@ def run_id() -> str | None:
     from pyinfra import host
 
     return cast("str | None", host.data.get("mainstay_run"))
+
+
+def leave_to_restart(key: str, own: bool) -> tuple[str, str]:
+    """Why a server of the host that pyinfra is working on may be restarted now, or else when it may be.
+
+    Args:
+        key: the inventory's key that always allows it.
+        own: the key's value.
+
+    Returns:
+        As `mainstay.windows.restart_leave`.
+    """
+    from pyinfra import host
+
+    return restart_leave(current_environment(), key, own, bool(host.data.get(ALLOW_RESTART)), datetime.now(UTC))

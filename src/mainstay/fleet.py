@@ -25,7 +25,7 @@ from pyinfra.connectors import util as connector_util
 from mainstay import plan_notes, ssh
 from mainstay.errors import HostError
 from mainstay.fleet_pass import Observer, Pass, state_over
-from mainstay.inventory import Environment
+from mainstay.inventory import Environment, groups
 from mainstay.outcome import FleetOutcome, HostOutcome
 from mainstay.transport import connector, upstream
 from mainstay.transport.knowledge import Knowledge
@@ -58,13 +58,17 @@ connector_util.getpass = _nobody_to_ask  # type: ignore[assignment]
 class Fleet:
     """The chosen hosts of an environment, connected for as long as the `with` block lasts.
 
-    Hosts that cannot be reached are in `unreachable` (name to reason) and take no part.
+    Hosts that cannot be reached are in `unreachable` (name to reason) and take no part. `allow_restart`: servers may be
+    restarted for settings, outside of windows too.
     """
 
-    def __init__(self, environment: Environment, names: list[str], run_id: str | None = None) -> None:
+    def __init__(
+        self, environment: Environment, names: list[str], run_id: str | None = None, *, allow_restart: bool = False
+    ) -> None:
         self.environment = environment
         self.names = names
         self.run_id = run_id
+        self.allow_restart = allow_restart
         self.unreachable: dict[str, str] = {}
         # Asked before each operation of each host while applying: a sentence ends that host's work there.
         self.halt: Callable[[str], str] = lambda _: ""
@@ -192,6 +196,7 @@ class Fleet:
     def _data(self, name: str) -> dict[str, Any]:
         data = ssh.host_data(self.environment, self.environment.hosts[name])
         data["mainstay_run"] = self.run_id
+        data[groups.ALLOW_RESTART] = self.allow_restart
         return data
 
     def alive(self, name: str) -> bool:

@@ -56,6 +56,11 @@ class HostOutcome:
         return [op for op in self.ops if op.ok and not op.changed and op.notes]
 
     @property
+    def pending(self) -> list[str]:
+        """What is wanted and waits, a sentence each."""
+        return [f"{note.subject}: {note.text}" for op in self.ops for note in op.notes if op.ok and note.pending]
+
+    @property
     def reason(self) -> str:
         """One sentence for why this host failed; empty where it did not."""
         if self.error:

@@ -21,15 +21,23 @@ class Note:
 
     subject: str
     text: str
+    pending: bool = False
+    """Wanted, and not done by this run: it waits for leave, such as a window."""
 
 
 _notes: dict[tuple[str, str], list[Note]] = defaultdict(list)
 
 
-def note(subject: str, text: str) -> None:
-    """Adds a note to the operation that pyinfra prepares, or executes, at the moment on its current host."""
+def note(subject: str, text: str, *, pending: bool = False) -> None:
+    """Adds a note to the operation that pyinfra prepares, or executes, at the moment on its current host.
+
+    Args:
+        subject: what it is about: a path, a setting.
+        text: a sentence, or a diff.
+        pending: the note is about something that is wanted and waits; a run names it at its end.
+    """
     key = (host.name, host.executing_op_hash or host.current_op_hash or "")
-    entry = Note(subject, text)
+    entry = Note(subject, text, pending)
     if entry not in _notes[key]:
         _notes[key].append(entry)
 

@@ -103,7 +103,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             "component": item.path.stem.removeprefix("test_"),
             "check": _sentence(item),
             "ok": report.passed,
-            "reason": "" if report.passed else mask(_reason(report)),
+            "reason": mask(_notes(report) if report.passed else _reason(report)),
             "seconds": round(report.duration, 3),
         }
         with Path(path).open("a") as out:
@@ -164,6 +164,11 @@ def _sentence(item: pytest.Item) -> str:
     others = {k: v for k, v in (callspec.params if callspec else {}).items() if k != "_testinfra_host"}
     words = str(function).removeprefix("test_").replace("_", " ")
     return f"{words} ({', '.join(str(value) for value in others.values())})" if others else words
+
+
+def _notes(report: pytest.TestReport) -> str:
+    """What a check that passes still wants read: `record_property("note", sentence)`."""
+    return "; ".join(str(value) for name, value in report.user_properties if name == "note")
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -27,7 +27,7 @@ _Arguments = tuple[Environment, list[str], list[str] | None]
 
 @dataclass(frozen=True)
 class Check:
-    """One check on one host; `reason` says what was found where it failed."""
+    """One check on one host; `reason` says what was found where it failed, or what is worth reading where it passed."""
 
     host: str
     component: str

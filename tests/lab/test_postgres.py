@@ -156,21 +156,62 @@ def test_what_postgresql_refuses_is_put_back(db: Bench, setting: str, reason: st
 
 @pytest.mark.covers("PT-08", "PG-16", "DF-12")
 def test_a_restart_waits_for_leave(db: Bench) -> None:
+    """The operator's, or a window's; until then every command says what waits, and nothing fails for it."""
     started = psql(db, "SELECT pg_postmaster_start_time()")
     raised = edited(db, "system.yaml", "max_connections: 100 ", "max_connections: 120 ")
-    with edited(db, "staging.yaml", "allow_restart: true", "allow_restart: false"), raised:
-        assert db.apply(DB)["ok"]
+    closed = edited(db, "system.yaml", "windows: ['Sun 02:00-04:00 UTC']", "windows: []")
+    waits = "max_connections: 100 in effect, 120 wanted, waits for a restart: with --allow-restart"
+    with edited(db, "staging.yaml", "allow_restart: true", "allow_restart: false"), raised, closed:
+        done = db.mainstay("apply", db.target, "--limit", DB)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"pending {DB}: {waits}" in done.stdout, done.stdout
         assert psql(db, "SHOW max_connections") == "100"
         assert psql(db, "SELECT pending_restart FROM pg_settings WHERE name = 'max_connections'") == "t"
-        assert db.failing("postgres", DB) == {"settings are in effect", "nothing waits for a restart"}
         assert psql(db, "SELECT pg_postmaster_start_time()") == started
         shown = db.mainstay("plan", db.target, "--limit", DB)
-        assert "max_connections: 100 in effect, 120 wanted, waits for a restart" in shown.stdout, shown.stdout
-        with edited(db, "staging.yaml", "allow_restart: false", "allow_restart: true"):
-            db.converged(DB)
-            assert psql(db, "SHOW max_connections") == "120"
-            assert db.failing("postgres", DB) == set()
+        assert waits in shown.stdout and f"{DB}: no change" in shown.stdout, shown.stdout
+        checked = db.mainstay("verify", db.target, "--limit", DB, "--component", "postgres")
+        assert checked.returncode == 0 and "waiting for a restart, with --allow-restart: max_conn" in checked.stdout
+        done = db.mainstay("apply", db.target, "--limit", DB, "--allow-restart")
+        assert done.returncode == 0 and "pending" not in done.stdout, done.stdout + done.stderr
+        assert psql(db, "SHOW max_connections") == "120"
+    opened = edited(db, "system.yaml", "windows: ['Sun 02:00-04:00 UTC']", "windows: ['daily 00:00-23:59 UTC']")
+    backup = edited(db, "system.yaml", "schedule_utc: '15 1 * * *'", "schedule_utc: '59 23 * * *'")
+    with edited(db, "staging.yaml", "allow_restart: true", "allow_restart: false"), backup, opened:
+        db.converged(DB)  # back to 100, in a window
+        assert psql(db, "SHOW max_connections") == "100"
+        assert db.failing("postgres", DB) == set()
     db.converged(DB)
+
+
+@pytest.mark.covers("TP-09")
+def test_what_alter_system_left_is_told_and_left_where_the_inventory_says_nothing(db: Bench) -> None:
+    psql(db, "ALTER SYSTEM SET log_statement = 'ddl'")
+    reload(db)
+    try:
+        shown = db.mainstay("plan", db.target, "--limit", DB)
+        assert "log_statement: ALTER SYSTEM overrides the files: left alone" in shown.stdout, shown.stdout
+        checked = db.mainstay("verify", db.target, "--limit", DB, "--component", "postgres")
+        told = "set by ALTER SYSTEM, which the inventory knows nothing of: log_statement"
+        assert checked.returncode == 0 and told in checked.stdout, checked.stdout
+        db.converged(DB)
+        assert psql(db, "SHOW log_statement") == "ddl"
+    finally:
+        psql(db, "ALTER SYSTEM RESET log_statement")
+        reload(db)
+
+
+def test_pg_stat_statements_is_loaded_where_a_database_lists_it(db: Bench) -> None:
+    listed = "everydayai: {owner: everydayai_owner, extensions: [pg_stat_statements]}"
+    with edited(db, "system.yaml", "everydayai: {owner: everydayai_owner}", listed):
+        db.converged(DB)
+        assert psql(db, "SHOW shared_preload_libraries") == "pg_stat_statements"
+        assert int(psql(db, "SELECT count(*) FROM pg_stat_statements", "everydayai")) > 0
+        assert db.failing("postgres", DB) == set()
+        psql(db, "DROP EXTENSION pg_stat_statements", "everydayai")
+        assert db.failing("postgres", DB) == {"extensions are there"}
+    db.converged(DB)
+    assert psql(db, "SHOW shared_preload_libraries") == ""
 
 
 BREAKS: dict[str, tuple[str, str, set[str]]] = {

@@ -77,6 +77,14 @@ def test_an_overridden_value_says_what_was_computed(tmp_path: Path) -> None:
     assert "# postgres.settings; computed: 2GB\nshared_buffers = '1GB'\n" in text
 
 
+def test_an_extension_that_must_be_loaded_at_start_is(tmp_path: Path) -> None:
+    edit = ("system.yaml", "{owner: everydayai_owner}", "{owner: everydayai_owner, extensions: [pg_stat_statements]}")
+    env = loaded(copied(tmp_path, edit))
+    text = text_of(env, env.hosts["eai-db-1"], "50-tuning.conf")
+    assert "\nshared_preload_libraries = 'pg_stat_statements'\n" in text
+    assert files.in_effect(env, env.hosts["eai-db-1"])["shared_preload_libraries"] == "pg_stat_statements"
+
+
 def test_a_quote_in_a_value_stays_inside_its_quotes(tmp_path: Path) -> None:
     edit = ("system.yaml", "log_min_duration_statement: 100ms", 'log_line_prefix: "x\' \\\\ y"')
     env = loaded(copied(tmp_path, edit))
@@ -126,6 +134,15 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edit: Any, message: str) -> None:
     assert message in messages(copied(tmp_path, edit))
+
+
+def test_own_libraries_must_hold_what_an_extension_needs(tmp_path: Path) -> None:
+    listed = ("system.yaml", "{owner: everydayai_owner}", "{owner: everydayai_owner, extensions: [pg_stat_statements]}")
+    own = ("system.yaml", "log_min_duration_statement: 100ms", "shared_preload_libraries: auto_explain")
+    assert messages(copied(tmp_path, listed, own)) == [
+        "postgres.settings.shared_preload_libraries: found 'auto_explain', "
+        "expected pg_stat_statements in it: a database lists that extension"
+    ]
 
 
 # Operations against fixed facts
@@ -297,7 +314,8 @@ def settled(
         rows[name].update(change)
     facts = {PgSettings: PgSettings.parse({"settings": rows, "altered": altered, "files": files or {}})}
     wanted = {"max_connections": "100", "work_mem": "5MB"}
-    return plan(postgres.settled, 15, "main", wanted, allow, OURS, environment=env, member=db, facts=facts)
+    leave = ("postgres.allow_restart", "") if allow else ("", "with --allow-restart")
+    return plan(postgres.settled, 15, "main", wanted, leave, OURS, environment=env, member=db, facts=facts)
 
 
 OURS = ["/etc/postgresql/15/main/conf.d/50-tuning.conf"]
@@ -334,7 +352,10 @@ def test_a_file_beside_ours_that_overrides_is_removed(env: Environment, db: Host
 @pytest.mark.covers("PG-16", "DF-12")
 @pytest.mark.parametrize(
     ("allow", "commands", "said"),
-    [(False, [], "waits for a restart"), (True, [f"{CONTROL} activate restart"], "by a restart")],
+    [
+        (False, [], "waits for a restart: with --allow-restart"),
+        (True, [f"{CONTROL} activate restart"], "by a restart (postgres.allow_restart)"),
+    ],
 )
 def test_a_setting_that_needs_a_restart_waits_for_leave(
     env: Environment, db: Host, allow: bool, commands: list[str], said: str
@@ -342,10 +363,11 @@ def test_a_setting_that_needs_a_restart_waits_for_leave(
     planned = settled(env, db, allow, [], max_connections={"setting": "33", "pending_restart": True})
     assert planned.commands == commands
     assert planned.said.splitlines() == [f"max_connections: 33 in effect, 100 wanted, {said}"]
+    assert [note.pending for note in planned.notes] == [not allow]
 
 
 def test_a_bare_host_has_nothing_to_settle(env: Environment, db: Host) -> None:
-    arguments = (15, "main", {"port": "5432"}, True, OURS)
+    arguments = (15, "main", {"port": "5432"}, ("postgres.allow_restart", ""), OURS)
     planned = plan(postgres.settled, *arguments, environment=env, member=db, facts={PgSettings: None})
     assert planned.commands == []
 

@@ -49,7 +49,8 @@ def apply() -> None:
 def _server(env: Environment, host: Host, own: Section) -> None:
     major = own.major
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
-    restart = ["restart"] if own.allow_restart else []
+    leave = context.leave_to_restart("postgres.allow_restart", own.allow_restart)
+    restart = ["restart"] if leave[0] else []
     configuration = FileSet(
         files.configuration(env, host),
         check=postgres.control(major, CLUSTER, "check"),
@@ -62,7 +63,7 @@ def _server(env: Environment, host: Host, own: Section) -> None:
     units.running([META], name=f"Run {META}")
     wanted = files.in_effect(env, host)
     paths = [managed.path for managed in configuration.files]
-    postgres.settled(major, CLUSTER, wanted, own.allow_restart, paths, name="Settle what PostgreSQL has in effect")
+    postgres.settled(major, CLUSTER, wanted, leave, paths, name="Settle what PostgreSQL has in effect")
 
 
 def _contents(own: Section) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploys.components.postgres import access, tuning
-from deploys.components.postgres.model import CLUSTER, Section, section
+from deploys.components.postgres.model import CLUSTER, Section, preloaded, section
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host
 from mainstay.render import render
@@ -86,7 +86,16 @@ def in_effect(env: Environment, host: Host) -> dict[str, str]:
 def settings(postgres: Section, host: Host) -> list[tuning.Setting]:
     """What `50-tuning.conf` holds for the host: computed, with the inventory's own values on top."""
     computed = tuning.tuning(host.memory, host.cores, host.disk, postgres.max_connections, postgres.storage)
-    return tuning.overridden(computed, postgres.settings)
+    return tuning.overridden([*computed, *_preload(postgres)], postgres.settings)
+
+
+def _preload(postgres: Section) -> list[tuning.Setting]:
+    libraries = preloaded(postgres)
+    if not libraries:
+        return []
+    why = f"extensions of databases: {', '.join(libraries)}"
+    of = ("postgres.databases",)
+    return [tuning.Setting("shared_preload_libraries", ",".join(libraries), why, "inventory", of)]
 
 
 def tuned(env: Environment, host: Host) -> list[tuning.Setting]:

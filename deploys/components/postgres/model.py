@@ -29,6 +29,9 @@ CLUSTER = "main"
 MAJOR_OF_DEBIAN = {12: 15, 13: 17}
 """The one major that each Debian release packages."""
 
+PRELOADED = ("pg_stat_statements",)
+"""Extensions that see only what ran after a start with their library loaded (`shared_preload_libraries`)."""
+
 OWNED_SETTINGS = frozenset(
     {
         "cluster_name",
@@ -117,6 +120,12 @@ class Section(StrictModel):
         return f"postgresql@{self.major}-{CLUSTER}.service"
 
 
+def preloaded(postgres: Section) -> list[str]:
+    """The libraries that the databases' extensions need from the start."""
+    listed = {extension for database in postgres.databases.values() for extension in database.extensions}
+    return [name for name in PRELOADED if name in listed]
+
+
 def section(env: Environment) -> Section:
     """The environment's own section."""
     return env.section("postgres", Section)
@@ -195,7 +204,16 @@ def _check_settings(env: Environment, postgres: Section) -> list[Problem]:
             problems.append(env.problem(key, "a second place for it", "postgres.max_connections"))
         elif name in OWNED_SETTINGS:
             problems.append(env.problem(key, "a setting that the component writes itself", "it left out"))
+        elif name == "shared_preload_libraries":
+            problems += _check_preload(env, postgres, key)
     return problems
+
+
+def _check_preload(env: Environment, postgres: Section, key: tuple[str | int, ...]) -> list[Problem]:
+    value = str(postgres.settings["shared_preload_libraries"])
+    missing = [name for name in preloaded(postgres) if name not in [part.strip() for part in value.split(",")]]
+    expected = f"{', '.join(missing)} in it: a database lists that extension"
+    return [env.problem(key, repr(value), expected)] if missing else []
 
 
 def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:

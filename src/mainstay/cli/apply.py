@@ -22,6 +22,7 @@ def command(
         bool, typer.Option("--emergency", help="Production without proof on staging; needs --reason, is recorded.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
+    allow_restart: Annotated[bool, typer.Option("--allow-restart", help=target.RESTART_HELP)] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/apply.schema.json).")] = False,
 ) -> int:
     """Bring the chosen hosts to what the inventory says, all at once, and verify them.
@@ -45,6 +46,7 @@ def command(
         reason=reason,
         verb="apply",
         at_once=True,
+        allow_restart=allow_restart,
     )
     reporter = reporting.ConsoleReporter()
     verify.warm()

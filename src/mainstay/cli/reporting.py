@@ -93,6 +93,9 @@ def _show_environment(environment: EnvironmentResult) -> None:
         output.line(f"  failed {name}: {reason}", style="red")
         for line in environment.logs.get(name, []):
             output.line(f"    {line}", style="dim")
+    for name, texts in environment.pending.items():
+        for text in texts:
+            output.line(f"  pending {name}: {text}", style="yellow")
     for back in environment.put_back:
         output.line(f"  {'put back' if back.ok else 'NOT put back'} {back.host}", style="" if back.ok else "red")
         for left in back.left:

@@ -28,6 +28,7 @@ def command(
     reason: Annotated[
         str, typer.Option(help="Why; kept in the ledger. With --abort: close the run, whatever is left.")
     ] = "",
+    allow_restart: Annotated[bool, typer.Option("--allow-restart", help=target.RESTART_HELP)] = False,
     limit: Annotated[str | None, typer.Option(help=f"{target.LIMIT_HELP} Needs --env.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/rollout.schema.json).")] = False,
 ) -> int:
@@ -52,6 +53,7 @@ def command(
                     resume=resume,
                     emergency=emergency,
                     reason=reason,
+                    allow_restart=allow_restart,
                 )
                 verify.warm()
                 staging = environments[0] if environments[0].env == "staging" else _load(system, "staging")

@@ -13,6 +13,8 @@ from mainstay.inventory import Environment
 TARGET_HELP = "SYSTEM/ENV, for example everydayai/staging."
 LIMIT_HELP = "Only these hosts: names, roles or patterns (eai-app-*), separated by commas."
 
+RESTART_HELP = "Restart servers for settings that need it now, not only in a window of the inventory."
+
 
 def environment_of(target: str) -> Environment:
     """The environment that `SYSTEM/ENV` names, checked.

@@ -35,10 +35,12 @@ def command(
 
 
 def show(outcome: VerifyOutcome, *, verbose: bool = False) -> None:
-    """A line a failed check, then how many passed a host."""
+    """A line a failed check, and one for each that passed with something to say, then how many passed a host."""
     for check in outcome.checks:
         if not check.ok:
             output.line(f"FAILED {check.host}: {check.component}: {check.check}: {check.reason}", style="red")
+        elif check.reason:
+            output.line(f"note {check.host}: {check.component}: {check.check}: {check.reason}", style="yellow")
         elif verbose:
             output.line(f"ok {check.host}: {check.component}: {check.check}", style="green")
     rows = []

@@ -86,6 +86,7 @@ class Phase:
             self.writer.of(name).take(host, seconds)
         result.changes = outcome.changes
         result.logs = {host.host: host.log for host in outcome.failed if host.log}
+        result.pending = {host.host: host.pending for host in outcome.hosts.values() if host.pending}
         return failures | _reasons(outcome)
 
     def _prove(self, names: list[str], result: BatchResult) -> dict[str, str]:

@@ -27,6 +27,7 @@ class BatchResult:
     """One batch: what changed, what was checked, what failed (host name to reason); `seconds` of wall time.
 
     `logs`: by host that failed, the last lines of what the failing step printed. They stay out of the ledger.
+    `pending`: by host, what is wanted and waits for leave.
     """
 
     role: str
@@ -37,6 +38,7 @@ class BatchResult:
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
+    pending: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -71,6 +73,11 @@ class EnvironmentResult:
     def logs(self) -> dict[str, list[str]]:
         """What the failing steps printed last, by host."""
         return {name: lines for batch in self.batches for name, lines in batch.logs.items()}
+
+    @property
+    def pending(self) -> dict[str, list[str]]:
+        """What is wanted and waits for leave, by host."""
+        return {name: texts for batch in self.batches for name, texts in batch.pending.items()}
 
     @property
     def ok(self) -> bool:

@@ -27,7 +27,7 @@ SITE, FETCH = "site.py", "fetch.py"
 class Request:
     """What the operator asked for. `names`: the hosts by environment where `--limit` narrows them.
 
-    `at_once`: one batch of all of them, production too.
+    `at_once`: one batch of all of them, production too. `allow_restart`: servers may be restarted for settings.
     """
 
     command: str
@@ -37,6 +37,7 @@ class Request:
     reason: str = ""
     verb: str = "rollout"
     at_once: bool = False
+    allow_restart: bool = False
 
     def of(self, environment: Environment) -> list[str]:
         """The hosts that this environment's part is about."""
@@ -73,7 +74,7 @@ class Rollout:
         for environment in environments:
             offline.open_secrets(environment)
         with ExitStack() as stack:
-            fleets = {e.env: stack.enter_context(Fleet(e, list(e.hosts))) for e in environments}
+            fleets = {e.env: stack.enter_context(self._fleet(e)) for e in environments}
             for environment in environments:
                 self._preflight(environment, fleets[environment.env])
             for environment in environments:
@@ -85,6 +86,9 @@ class Rollout:
                     break
         result.seconds = time.monotonic() - started
         return result
+
+    def _fleet(self, environment: Environment) -> Fleet:
+        return Fleet(environment, list(environment.hosts), allow_restart=self.request.allow_restart)
 
     def _releases(self, environment: Environment) -> None:
         """Refuses releases that production would not take, before staging is busy with them."""

@@ -23,6 +23,8 @@ from mainstay.transport.tcp import no_delay
 
 ENVIRONMENT = "mainstay_environment"
 HOST = "mainstay_host"
+ALLOW_RESTART = "mainstay_allow_restart"
+"""Host data: the operator lets servers be restarted for settings, outside of windows too."""
 
 Entry = tuple[str, dict[str, Any]]
 
