@@ -3,6 +3,7 @@
 ORDER = [
     "base",
     "postgres",
+    "pgbouncer",
     "redis",
     # nginx before services: a release is proven first, then nginx sends it traffic.
     "nginx",

@@ -21,6 +21,7 @@ reporter.host_op("app-2", "nginx: files", "failed")
 reporter.end("production app", 2.6, "1 of 2 hosts failed")
 reporter.close()
 batch = BatchResult("app", ["app-1", "app-2"], changes=3, passed=40, failed=1, seconds=2.6, failures={"app-2": "502"})
+batch.pending = {"app-1": ["max_connections: waits for a restart"]}
 back = PutBack("app-1", ok=True, irreversible=["package nginx was installed"])
 one = EnvironmentResult("shop/production", "r1", "abcdef0123456789", "put back", batches=[batch], put_back=[back])
 reporting.show(RunResult("shop", "rollout", [one], seconds=2.6, notes=["the lab cannot prove: gpu"]))
@@ -87,5 +88,6 @@ def assert_summary(out: str) -> None:
     assert ["production", "app", "app-1,", "app-2", "3", "40", "ok,", "1", "failed", "2.6"] in rows
     assert "shop/production: put back, run r1, change abcdef012345" in out
     assert "  failed app-2: 502" in out
+    assert "  pending app-1: max_connections: waits for a restart" in out
     assert "  put back app-1\n    cannot be undone: package nginx was installed" in out
     assert "the lab cannot prove: gpu" in out

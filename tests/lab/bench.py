@@ -88,6 +88,8 @@ class Bench:
             done = subprocess.run(command, cwd=ROOT, env=self._variables, capture_output=True, text=True, check=False)
             rows = [json.loads(line) for line in Path(report.name).read_text().splitlines()]
         assert rows, done.stdout + done.stderr
+        # Which pytest shows where a test did not expect it.
+        print(*[f"{row['host']}: {row['check']}: {row['reason']}" for row in rows if not row["ok"]], sep="\n")
         return {row["check"] for row in rows if not row["ok"]}
 
     def edit(self, file: str, old: str, new: str) -> None:

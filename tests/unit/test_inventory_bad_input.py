@@ -271,7 +271,7 @@ def test_more_connections_lift_the_budget(tmp_path: Path) -> None:
 
 
 def test_a_pooler_counts_where_somebody_runs_one(tmp_path: Path) -> None:
-    """No component installs PgBouncer yet: a budget that it lifts would be spent on the cluster itself."""
+    """Without one of our own a budget that it lifts would be spent on the cluster itself."""
     pool = ("system.yaml", "pool: 2 ", "pool: 4 ")
     pooler = ("system.yaml", "pooler: {enabled: false}", "pooler: {enabled: true}")
     elsewhere = [
@@ -280,8 +280,8 @@ def test_a_pooler_counts_where_somebody_runs_one(tmp_path: Path) -> None:
         ("production.yaml", "roles: [db]", "roles: [monitoring]"),
     ]
     assert messages(copied(tmp_path / "own", pool, pooler)) == [
-        "postgres.pooler.enabled: found true, expected false: no component installs a pooler; "
-        "with managed: true somebody else runs one"
+        "postgres.pooler.enabled: found true, expected false: the section pgbouncer installs one; "
+        "this is for a cluster that somebody else runs (managed: true)"
     ]
     assert messages(copied(tmp_path / "managed", pool, pooler, *elsewhere)) == []
 

@@ -68,3 +68,10 @@ def test_what_changes_nothing_may_still_have_something_to_say() -> None:
     host = HostOutcome("db", ops=[OpOutcome("quiet", False), OpOutcome("settle", False, notes=[note])])
     assert host.changes == []
     assert [op.name for op in host.remarks] == ["settle"]
+
+
+def test_what_waits_is_named_whatever_else_its_operation_did_and_not_where_it_failed() -> None:
+    waits, other = Note("max_connections", "waits for a restart", pending=True), Note("work_mem", "4MB wanted")
+    done = OpOutcome("settle", True, notes=[other, waits])
+    failed = OpOutcome("follow", True, ok=False, notes=[waits])
+    assert HostOutcome("db", ops=[done, failed]).pending == ["max_connections: waits for a restart"]

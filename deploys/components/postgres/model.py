@@ -29,6 +29,10 @@ CLUSTER = "main"
 MAJOR_OF_DEBIAN = {12: 15, 13: 17}
 """The one major that each Debian release packages."""
 
+RESERVED = 3 + 10
+"""Connections that no service may count on: PostgreSQL's own for superusers, and ten for people and tools (PT-11)."""
+RESERVE_SAID = "besides 3 reserved and 10 for people"
+
 PRELOADED = ("pg_stat_statements",)
 """Extensions that see only what ran after a start with their library loaded (`shared_preload_libraries`)."""
 
@@ -89,7 +93,7 @@ class RoleSpec(StrictModel):
 
 
 class Pooler(StrictModel):
-    """PgBouncer in front of a cluster that somebody else runs."""
+    """A pooler of theirs in front of a cluster that somebody else runs; the section pgbouncer has our own."""
 
     enabled: bool = False
     port: Port = 6432
@@ -154,17 +158,19 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
 def connection_budget(env: Environment) -> int | None:
     """Connections that services may hold: max_connections less 3 reserved and 10 for people and tools (PT-11).
 
-    None where a pooler makes the sum meaningless or somebody else runs the cluster.
+    None where a pooler makes the sum meaningless or somebody else runs the cluster; pools of our own are held against
+    max_connections by the component pgbouncer.
     """
     postgres = section(env)
-    return None if postgres.managed or postgres.pooled else postgres.max_connections - 3 - 10
+    pooled = postgres.pooled or "pgbouncer" in env.sections
+    return None if postgres.managed or pooled else postgres.max_connections - RESERVED
 
 
 def _budget(env: Environment) -> list[Problem]:
     budget, shares = connection_budget(env), demands(env)
     if budget is None or sum(share.connections for share in shares) <= budget:
         return []
-    expected = f"connections for {'; '.join(map(str, shares))}, besides 3 reserved and 10 for people"
+    expected = f"connections for {'; '.join(map(str, shares))}, {RESERVE_SAID}"
     found = f"{section(env).max_connections}, which leaves {budget}"
     return [env.problem(("postgres", "max_connections"), found, expected)]
 
@@ -192,7 +198,9 @@ def check(env: Environment) -> list[Problem]:
 def _check_pooler(env: Environment, postgres: Section) -> list[Problem]:
     if not postgres.pooler.enabled or postgres.managed:
         return []
-    expected = "false: no component installs a pooler; with managed: true somebody else runs one"
+    expected = (
+        "false: the section pgbouncer installs one; this is for a cluster that somebody else runs (managed: true)"
+    )
     return [env.problem(("postgres", "pooler", "enabled"), "true", expected)]
 
 

@@ -1,0 +1,1 @@
+"""PgBouncer: fewer server connections than services have clients."""
