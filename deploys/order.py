@@ -10,6 +10,8 @@ ORDER = [
     "release",
     "service",
     "frontend",
+    # After all that hosts wait for each other at: a replica is copied from a primary that is whole.
+    "replication",
     # Last: what it measures is there.
     "monitoring",
 ]

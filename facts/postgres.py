@@ -104,7 +104,7 @@ def _acl(column: str) -> str:
     )
 
 
-class _JsonFact(FactBase[T], Generic[T]):
+class JsonFact(FactBase[T], Generic[T]):
     """One line of JSON, or nothing where there is no server to ask."""
 
     @staticmethod
@@ -140,7 +140,7 @@ class ClusterExists(FactBase[bool]):
         return "yes" in output
 
 
-class PgSettings(_JsonFact[SettingsState | None]):
+class PgSettings(JsonFact[SettingsState | None]):
     """The settings called `names` as they are in effect; None where no server runs."""
 
     @override
@@ -168,7 +168,7 @@ class PgSettings(_JsonFact[SettingsState | None]):
         return SettingsState(settings, data["altered"], data["files"])
 
 
-class PgRoles(_JsonFact[dict[str, RoleState] | None]):
+class PgRoles(JsonFact[dict[str, RoleState] | None]):
     """Every role but PostgreSQL's own (`pg_...`) by name; None where no server runs.
 
     Of a password only salt, iterations and a digest leave the host.
@@ -200,7 +200,7 @@ class PgRoles(_JsonFact[dict[str, RoleState] | None]):
         return {name: RoleState(**row) for name, row in data.items()}
 
 
-class PgDatabases(_JsonFact[dict[str, DatabaseState] | None]):
+class PgDatabases(JsonFact[dict[str, DatabaseState] | None]):
     """Every database by name, templates left out; None where no server runs."""
 
     @override
@@ -222,7 +222,7 @@ class PgDatabases(_JsonFact[dict[str, DatabaseState] | None]):
         return {name: DatabaseState(**row) for name, row in data.items()}
 
 
-class PgPrivileges(_JsonFact[PrivilegesState | None]):
+class PgPrivileges(JsonFact[PrivilegesState | None]):
     """What roles may do inside one database; None where the server does not run or has no such database."""
 
     @override

@@ -32,6 +32,7 @@ class WantedRole:
     config: Mapping[str, str] = field(default_factory=dict)
     member_of: frozenset[str] = frozenset()
     secret: str | None = None
+    replication: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,11 @@ def _attributes(wanted: WantedRole, state: RoleState) -> Iterator[tuple[bool, st
         (state.superuser, "SUPERUSER"),
         (state.createrole, "CREATEROLE"),
         (state.createdb, "CREATEDB"),
-        (state.replication, "REPLICATION"),
         (state.bypassrls, "BYPASSRLS"),
     ):
         yield found, f"{word} -> NO{word}", f"NO{word}"
+    word = "REPLICATION" if wanted.replication else "NOREPLICATION"
+    yield state.replication != wanted.replication, f"set {word}", word
     yield not state.inherit, "NOINHERIT -> INHERIT", "INHERIT"
     login = "LOGIN" if wanted.login else "NOLOGIN"
     yield state.login != wanted.login, f"set {login}", login

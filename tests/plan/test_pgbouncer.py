@@ -129,6 +129,17 @@ def test_beside_the_services_it_listens_on_loopback_and_speaks_tls_to_the_cluste
     assert files.databases(env, app)["everydayai"]["host"] == db.address
 
 
+def test_sizes_say_where_they_come_from(env: Environment, tmp_path: Path) -> None:
+    found = {setting.name: setting for setting in files.tuned(env, env.hosts["eai-db-1"])}
+    pool, clients = found["everydayai.pool_size"], found["max_client_conn"]
+    assert (pool.value, pool.of) == ("87", ("postgres.max_connections",))
+    assert pool.reason == "an equal share of 87 connections: 1 pooler, 1 database (DF-13)"
+    assert (clients.value, clients.reason) == ("68", "what services may open here, and 20 more")
+    said = loaded(copied(tmp_path / "own", own("pool_sizes: {everydayai: 40}, max_clients: 90")))
+    assert [one.source for one in files.tuned(said, said.hosts["eai-db-1"])] == ["inventory", "inventory"]
+    assert files.tuned(env, env.hosts["eai-app-1"]) == []
+
+
 # Facts and operations
 
 

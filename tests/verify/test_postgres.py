@@ -13,6 +13,7 @@ import pytest
 
 from deploys.components.postgres import access, files, grants
 from deploys.components.postgres.model import OWNED_SETTINGS, Section, client_roles, section
+from deploys.components.replication import grants as replication
 from deploys.operations.postgres_settings import differing
 from facts.postgres import SettingState
 from mainstay import ports
@@ -153,17 +154,19 @@ def test_listens_on_loopback_and_the_private_address_only(host: Any, member: Hos
 
 @ON_HOST
 @pytest.mark.covers("DF-95")
-def test_roles_are_those_of_the_inventory(sql: Any, postgres: Section) -> None:
+def test_roles_are_those_of_the_inventory(sql: Any, environment: Environment, postgres: Section) -> None:
     rows = sql(
-        "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS powers, "
-        "rolcanlogin, rolconnlimit, coalesce(rolconfig, '{}') AS config, (SELECT coalesce(array_agg(g.rolname), '{}') "
+        "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls AS powers, "
+        "rolreplication, rolcanlogin, rolconnlimit, coalesce(rolconfig, '{}') AS config, "
+        "(SELECT coalesce(array_agg(g.rolname), '{}') "
         "FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid WHERE member = r.oid) AS groups FROM pg_roles r"
     )
     found = {name: tuple(rest) for name, *rest in rows}
-    for role in grants.roles(postgres):
+    for role in grants.roles(postgres) + replication.roles(environment):
         assert role.name in found, f"no role {role.name}"
-        powers, login, limit, config, groups = found[role.name]
+        powers, follows, login, limit, config, groups = found[role.name]
         assert not powers, f"{role.name} may do what only a superuser should"
+        assert follows == role.replication, f"{role.name}: REPLICATION is {follows}"
         assert login == role.login, f"{role.name}: LOGIN is {login}"
         assert limit == role.connection_limit, f"{role.name}: CONNECTION LIMIT is {limit}"
         assert sorted(config) == sorted(f"{k}={v}" for k, v in role.config.items()), f"{role.name}: settings {config}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from deploys.components.pgbouncer.model import (
+    SPARE_CLIENTS,
     UNIT,
     Section,
+    budget,
     max_clients,
     pool_sizes,
+    poolers,
     runs_on,
     section,
     users,
@@ -15,6 +18,7 @@ from deploys.components.postgres import model as cluster
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host
 from mainstay.render import render
+from mainstay.tuning import Setting
 
 CONFIG = "/etc/pgbouncer/pgbouncer.ini"
 USERS = "/etc/pgbouncer/userlist.txt"
@@ -84,6 +88,29 @@ def settings(env: Environment, host: Host) -> dict[str, str]:
         "log_disconnections": "0",
         **_client_tls(own),
     }
+
+
+def tuned(env: Environment, host: Host) -> list[Setting]:
+    """What `mainstay db tuning` shows of the host's pooler."""
+    if not runs_on(env, host):
+        return []
+    own, sizes, count = section(env), pool_sizes(env), len(poolers(env))
+    parts = f"{count} pooler{'s' if count > 1 else ''}, {len(sizes)} database{'s' if len(sizes) > 1 else ''}"
+    share = f"an equal share of {budget(env)} connections: {parts} (DF-13)"
+    found = [
+        Setting(f"{name}.pool_size", str(size), "pgbouncer.pool_sizes", "inventory", (f"pgbouncer.pool_sizes.{name}",))
+        if name in own.pool_sizes
+        else Setting(f"{name}.pool_size", str(size), share, of=("postgres.max_connections",))
+        for name, size in sizes.items()
+    ]
+    clients = str(max_clients(env, host))
+    if own.max_clients is not None:
+        return [
+            *found,
+            Setting("max_client_conn", clients, "pgbouncer.max_clients", "inventory", ("pgbouncer.max_clients",)),
+        ]
+    why = f"what services may open here, and {SPARE_CLIENTS} more"
+    return [*found, Setting("max_client_conn", clients, why, of=("services",))]
 
 
 def listen(own: Section, host: Host) -> str:

@@ -7,7 +7,10 @@ from pyinfra.api import deploy
 
 from deploys.components.postgres import files, grants
 from deploys.components.postgres.model import CLUSTER, Section, section
-from deploys.operations import postgres, units
+from deploys.components.replication import grants as replication_grants
+from deploys.components.replication import model as replication
+from deploys.operations import internal_ca, postgres, units
+from deploys.operations import replication as streaming
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
@@ -37,22 +40,26 @@ def before_packages() -> None:
 
 @deploy("postgres")
 def apply() -> None:
-    """Nothing where somebody else runs the cluster: only the checks remain."""
+    """Nothing where somebody else runs the cluster: only the checks remain; replicas have a component of their own."""
     env, host = context.current()
     own = section(env)
-    if own.managed:
+    if own.managed or "db" not in host.roles:
         return
     _server(env, host, own)
-    _contents(own)
+    _contents(env, own)
 
 
 def _server(env: Environment, host: Host, own: Section) -> None:
     major = own.major
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
+    if replication.declared(env):
+        secret, names = replication.section(env).ca, [host.name, host.address]
+        internal_ca.certified(files.TLS, secret, names, own.unit, name="Certificate of the primary")
     leave = context.leave_to_restart("postgres.allow_restart", own.allow_restart)
     restart = ["restart"] if leave[0] else []
     configuration = FileSet(
         files.configuration(env, host),
+        remove=files.left_behind(env),
         check=postgres.control(major, CLUSTER, "check"),
         activate=postgres.control(major, CLUSTER, "activate", *restart),
         units=[own.unit],
@@ -66,9 +73,13 @@ def _server(env: Environment, host: Host, own: Section) -> None:
     postgres.settled(major, CLUSTER, wanted, leave, paths, name="Settle what PostgreSQL has in effect")
 
 
-def _contents(own: Section) -> None:
+def _contents(env: Environment, own: Section) -> None:
     major, managed = own.major, grants.managed(own)
-    postgres.roles(major, CLUSTER, grants.roles(own), name="Set up PostgreSQL roles")
+    roles = grants.roles(own) + replication_grants.roles(env)
+    postgres.roles(major, CLUSTER, roles, name="Set up PostgreSQL roles")
+    if replication.declared(env):
+        slots = [replication.slot(host) for host in replication.replicas(env)]
+        streaming.slots(major, CLUSTER, slots, replication.SLOTS, name="Set up slots for replicas")
     postgres.databases(major, CLUSTER, grants.databases(own), managed, name="Set up databases")
     # pyinfra tells repetitions of one line apart by the position that `loop` adds.
     for name, database in target.loop(own.databases.items()):

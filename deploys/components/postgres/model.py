@@ -231,6 +231,10 @@ def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:
     if not hosts:
         return [env.problem(("postgres", "managed"), "false and no host with role db", "such a host")]
     problems = []
+    if env.hosts_of("db_replica") and "replication" not in env.sections:
+        found = f"none, and {env.hosts_of('db_replica')[0].name} with role db_replica"
+        expected = "a section replication: without one that host would be a database of its own (DF-15)"
+        problems.append(env.problem(("replication",), found, expected))
     for host in [*hosts, *env.hosts_of("db_replica")]:
         packaged = MAJOR_OF_DEBIAN[host.debian]
         if packaged != postgres.major:
@@ -243,7 +247,8 @@ def _check_sizes(env: Environment, postgres: Section) -> list[Problem]:
     """A cluster whose own cache does not fit its host would not start again."""
     value = postgres.settings.get("shared_buffers")
     problems = []
-    for host in env.hosts_of("db") if isinstance(value, str) and re.fullmatch(r"[0-9]+[kMG]B", value) else []:
+    hosts = [*env.hosts_of("db"), *env.hosts_of("db_replica")]
+    for host in hosts if isinstance(value, str) and re.fullmatch(r"[0-9]+[kMG]B", value) else []:
         wanted = parse_size(value)
         if wanted > host.memory // 2:
             found = f"{value} on {host.name}, which has {host.memory >> 20} MiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from mainstay.tuning import Setting
@@ -127,6 +128,24 @@ def _planner(storage: Literal["ssd", "hdd"]) -> list[Setting]:
         Setting("random_page_cost", random, f"postgres.storage is {storage} (PT-05)", of=STORAGE),
         Setting("seq_page_cost", "1.0", "what the other costs are measured in; pinned (PT-05)", "fixed"),
         Setting("effective_io_concurrency", concurrency, f"postgres.storage is {storage}", of=STORAGE),
+    ]
+
+
+def kept_for_slots(disk: int) -> Setting:
+    """How much a slot may hold back for its replica before it is given up: a lost one must not fill the disk."""
+    value = max(disk // 5 // MIB, 1024) * MIB
+    return Setting("max_slot_wal_keep_size", size(value), "a fifth of the disk: what a lost replica may cost", of=DISK)
+
+
+def at_least(mine: list[Setting], theirs: list[Setting], names: Iterable[str], primary: str) -> list[Setting]:
+    """A replica's settings, those of `names` no lower than its primary's: it would stop following else (RP-05)."""
+    least = {setting.name: setting for setting in theirs if setting.name in names}
+    reason = f"as {primary} has it: a replica may not have less (RP-05)"
+    return [
+        Setting(s.name, least[s.name].value, reason, of=s.of)
+        if s.name in least and int(least[s.name].value) > int(s.value)
+        else s
+        for s in mine
     ]
 
 

@@ -1,0 +1,1 @@
+"""Streaming replicas of the cluster: built from nothing, following by TLS, watched."""
