@@ -52,6 +52,7 @@ class Contender:
         forgetful: it runs as on a laptop that never asked these hosts anything.
         variables: its surroundings beside the ground's own.
         verifies: it verifies by itself what it has applied.
+        kept: it comes right after the same command, which leaves its connections open; all others find none.
     """
 
     words: Words
@@ -60,6 +61,7 @@ class Contender:
     forgetful: bool = False
     variables: Callable[[], dict[str, str]] = dict
     verifies: bool = False
+    kept: bool = False
 
 
 def _ended(code: int, out: str, err: str) -> str:
@@ -165,6 +167,7 @@ CONTENDERS: dict[str, dict[str, Contender]] = {
     "plan": {
         "mainstay": Contender(_mainstay("plan", _PLANS_NOTHING), _ended),
         "mainstay-first": Contender(_mainstay("plan", _PLANS_NOTHING), _ended, forgetful=True),
+        "mainstay-kept": Contender(_mainstay("plan", _PLANS_NOTHING), _ended, kept=True),
         "mainstay-open": Contender(_passes("plan", 2), _unchanged, _second),
         "pyinfra": Contender(_pyinfra("--dry"), _pyinfra_unchanged),
         "pyinfra-open": Contender(
@@ -186,6 +189,7 @@ CONTENDERS: dict[str, dict[str, Contender]] = {
     },
     "verify": {
         "mainstay": Contender(_mainstay("verify"), _ended),
+        "mainstay-kept": Contender(_mainstay("verify"), _ended, kept=True),
         "mainstay-first": Contender(_mainstay("verify"), _ended, forgetful=True),
         "testinfra": Contender(_testinfra(kept_open=False), _ended),
         "testinfra-open": Contender(_testinfra(kept_open=True), _ended),

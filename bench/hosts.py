@@ -15,6 +15,8 @@ from bench.errors import BenchError
 from bench.ground import HOSTS, LAB, ROLES, SYSTEM, Ground, prepare
 from mainstay.lab import Lab, Wanted, read_overlay
 from mainstay.lab.addresses import Network
+from mainstay.lab.paths import LabPaths
+from mainstay.transport import multiplex
 
 Say = Callable[[str], None]
 _DEBIAN = 12
@@ -131,6 +133,12 @@ def cpu(ground: Ground, names: Sequence[str]) -> float:
     lab = Lab(ground.lab).state()
     chosen = [host for host in lab.hosts if host.name in names]
     return sum(meter.cpu_of(meter.root() / "mainstay-lab" / lab.network.link(host.number)) for host in chosen)
+
+
+def disconnect(ground: Ground) -> None:
+    """Ends the connections to the hosts that an earlier command of Mainstay left open."""
+    for socket in LabPaths(ground.lab).sockets.glob("*"):
+        multiplex.end(socket)
 
 
 def sessions(ground: Ground, names: Sequence[str], since: int) -> float:

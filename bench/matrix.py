@@ -13,13 +13,14 @@ _PLAN = {
     "mainstay": 5,
     "pyinfra": 5,
     "floor": 5,
+    "mainstay-kept": 5,
     "mainstay-open": 5,
     "pyinfra-open": 5,
     "floor-open": 5,
     "mainstay-first": 2,
     **RIVALS,
 }
-_VERIFY = {"mainstay": 5, "testinfra": 5, "testinfra-open": 5, "mainstay-first": 2}
+_VERIFY = {"mainstay": 5, "mainstay-kept": 5, "testinfra": 5, "testinfra-open": 5, "mainstay-first": 2}
 _APPLY = {"mainstay": 5, "mainstay-pass": 5, "pyinfra": 5, **RIVALS}
 _FIRST = {"mainstay": 3, "mainstay-pass": 3, "pyinfra": 3, **RIVALS}
 _TARGETS = {"mainstay": 5, "floor": 5, "pyinfra": 2}

@@ -23,6 +23,7 @@ CASES = {
 NAMES = {
     "mainstay": "Mainstay",
     "mainstay-first": "Mainstay, nothing remembered",
+    "mainstay-kept": "Mainstay, connections kept from the command before",
     "mainstay-open": "Mainstay, connections open",
     "mainstay-pass": "Mainstay, the pass of changes alone",
     "pyinfra": "pyinfra",
@@ -36,7 +37,7 @@ NAMES = {
     "python": "Python alone",
 }
 # What each contender's start-up is, and against which of Mainstay's runs it is held.
-_STARTS = {"mainstay-first": "mainstay"}
+_STARTS = {"mainstay-first": "mainstay", "mainstay-kept": "mainstay"}
 _AGAINST = {"pyinfra-open": "mainstay-open", "floor-open": "mainstay-open"}
 _PASSES = {"pyinfra", "ansible", "mitogen"}
 _NO_START = ("-open",)
