@@ -21,6 +21,12 @@ from mainstay.plan_notes import note, unified_diff
 KIT = "/usr/local/lib/mainstay"
 
 
+def fed(script: str, archive: bytes) -> StringCommand:
+    """The command that runs one of the host's own scripts for the run at hand, with an archive on standard input."""
+    run = shlex.quote(context.run_id() or "-")
+    return StringCommand(f"base64 -d | {KIT}/{script} {run}", _stdin=base64.encodebytes(archive).decode())
+
+
 @operation()
 def installed(wanted: FileSet) -> Generator[Any, None, None]:
     """Brings every file of `wanted` to its content, owner and mode; all of them, or none.
@@ -44,9 +50,7 @@ def installed(wanted: FileSet) -> Generator[Any, None, None]:
     if idle and not changed and not gone:
         note(wanted.files[0].path, "stands, and is not in effect")
     step = dataclasses.replace(wanted, files=changed, remove=gone)
-    archive = base64.encodebytes(step.archive(resolve)).decode()
-    run = shlex.quote(context.run_id() or "-")
-    yield StringCommand(f"base64 -d | {KIT}/install-files {run}", _stdin=archive)
+    yield fed("install-files", step.archive(resolve))
     if step.deadman is not None:
         yield FunctionCommand(deadman.confirm, (), {"token": step.token, "seconds": step.deadman})
 

@@ -6,9 +6,7 @@ every other.
 
 from __future__ import annotations
 
-import base64
 import ipaddress
-import shlex
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from deploys.operations.files import KIT
+from deploys.operations.files import fed
 from facts.internal_ca import InternalCertificate, TlsFiles
 from mainstay import context
 from mainstay.files import FileSet, ManagedFile
@@ -142,8 +140,7 @@ def certified(folder: str, secret: str, names: list[str], unit: str) -> Generato
         ],
         activate=reload,
     )
-    archive = base64.encodebytes(step.archive(lambda text: text)).decode()
-    yield StringCommand(f"base64 -d | {KIT}/install-files {shlex.quote(context.run_id() or '-')}", _stdin=archive)
+    yield fed("install-files", step.archive(lambda text: text))
 
 
 def _certificate(

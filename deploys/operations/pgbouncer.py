@@ -11,6 +11,7 @@ from pyinfra.api import operation
 from deploys.operations.files import KIT
 from facts.pgbouncer import PgbouncerInEffect, PgbouncerState
 from mainstay.plan_notes import note
+from mainstay.windows import restart_said
 
 # What the console calls a column that the file calls otherwise.
 COLUMNS = {"dbname": "database", "max_db_connections": "max_connections"}
@@ -62,16 +63,16 @@ def settled(
     if state is None:
         host.noop("no pooler runs yet")
         return
-    allowed, later = leave
+    allowed = leave[0]
     if not state.reachable:
-        text = f"not answered there: by a restart ({allowed})" if allowed else f"waits for a restart: {later}"
+        text = f"not answered there: {restart_said(leave)}" if allowed else restart_said(leave)
         note("listen_port", text, pending=not allowed)
     changes = differing(wanted, databases, state)
     waiting = [change for change in changes if change.partition(":")[0] in state.fixed]
     for change in changes:
         subject, _, text = change.partition(": ")
-        restart = f", by a restart ({allowed})" if allowed else f", waits for a restart: {later}"
-        note(subject, text + (restart if change in waiting else ""), pending=change in waiting and not allowed)
+        restart = f", {restart_said(leave)}" if change in waiting else ""
+        note(subject, text + restart, pending=change in waiting and not allowed)
     if len(changes) > len(waiting) or (allowed and (waiting or not state.reachable)):
         yield control("activate", *(["restart"] if allowed else []))
     else:

@@ -28,6 +28,7 @@ from facts.postgres import ClusterExists, PgDatabases, PgPrivileges, PgRoles, Pg
 from facts.units import UnitStates
 from mainstay import context
 from mainstay.plan_notes import irreversible, note
+from mainstay.windows import restart_said
 
 
 @operation()
@@ -96,9 +97,9 @@ def settled(
     strays = _strays(major, name, state.files, files)
     changes = differing(wanted, state.settings)
     waiting = [change for change in changes if change.needs_restart]
-    allowed, later = leave
+    allowed = leave[0]
     for change in changes:
-        restart = f", by a restart ({allowed})" if allowed else f", waits for a restart: {later}"
+        restart = f", {restart_said(leave)}"
         text = f"{change.found} in effect, {change.wanted} wanted"
         pending = change.needs_restart and not allowed
         note(change.name, text + restart if change.needs_restart else text, pending=pending)

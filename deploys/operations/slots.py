@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 from collections.abc import Generator
 from typing import Any
@@ -35,9 +34,7 @@ def deployed(wanted: Deployment) -> Generator[Any, None, None]:
     if reasons:
         slot = _idle(wanted, state)
         _note_switch(wanted, state, slot, reasons)
-        archive = base64.encodebytes(wanted.archive(slot, resolve)).decode()
-        run = shlex.quote(context.run_id() or "-")
-        yield StringCommand(f"base64 -d | {KIT}/switch {run}", _stdin=archive)
+        yield files.fed("switch", wanted.archive(slot, resolve))
         return
     yield from _repairs(wanted, state)
     yield from _slot_file(wanted, state.active, resolve)
@@ -92,8 +89,7 @@ def _slot_file(wanted: Deployment, slot: str, resolve: Resolve) -> Generator[Str
     if found is not None and (found.mode, found.sha256) == (file.mode, file.digest(resolve)):
         return
     note(file.path, "health checks differ")
-    archive = base64.encodebytes(FileSet([file]).archive(resolve)).decode()
-    yield StringCommand(f"base64 -d | {KIT}/install-files {shlex.quote(context.run_id() or '-')}", _stdin=archive)
+    yield files.fed("install-files", FileSet([file]).archive(resolve))
 
 
 def _repairs(wanted: Deployment, state: SlotsState) -> Generator[str, None, None]:

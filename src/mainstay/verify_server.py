@@ -90,11 +90,6 @@ class Server:
         self.prepare(request)
         return self.go()
 
-    def drop(self) -> None:
-        """Ends what is prepared, and nobody wants any more."""
-        with self._lock:
-            self._drop()
-
     def _drop(self) -> None:
         if self._prepared:
             with suppress(OSError):  # it ended: then so has what it had prepared

@@ -46,3 +46,9 @@ def restart_leave(environment: Environment, key: str, own: bool, asked: bool, no
     windows = environment.common.maintenance.windows
     ways = [*(f"in the window {window}" for window in windows), "with --allow-restart"]
     return "", " or ".join(ways)
+
+
+def restart_said(leave: tuple[str, str]) -> str:
+    """What plan and run say of a setting that needs a restart, by what `restart_leave` found."""
+    allowed, later = leave
+    return f"by a restart ({allowed})" if allowed else f"waits for a restart: {later}"

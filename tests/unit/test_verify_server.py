@@ -99,7 +99,6 @@ def test_what_is_dropped_checks_nothing_and_does_not_hold_up_the_next(server: Se
     marks = f"def test_one():\n    open({str(checked)!r}, 'w').close()\n"
     server.prepare(request(tmp_path, marks))
     server.prepare(request(tmp_path, marks, marks))
-    server.drop()
     assert server.run(request(tmp_path, FAILS)) == [1]
     assert not checked.exists()
 
