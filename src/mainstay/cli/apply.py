@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from mainstay import inventory, verify
-from mainstay.cli import output, reporting, target
+from mainstay.cli import reporting, target
 from mainstay.cli.rollout import command_line
 from mainstay.engine import rollout
-from mainstay.engine.stop import Stop
 from mainstay.errors import UsageError
 
 
@@ -48,15 +47,7 @@ def command(
         at_once=True,
         allow_restart=allow_restart,
     )
-    reporter = reporting.ConsoleReporter()
     verify.warm()
-    with Stop() as stop:
-        try:
-            result = rollout.Rollout(request, reporter, stop).run([loaded], staging)
-        finally:
-            reporter.close()
-    if json:
-        output.data(result.as_json())
-    else:
-        reporting.show(result)
-    return 0 if result.ok else 1
+    return reporting.carry_out(
+        lambda reporter, stop: rollout.Rollout(request, reporter, stop).run([loaded], staging), as_json=json
+    )

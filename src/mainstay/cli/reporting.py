@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from mainstay.cli import output, progress
 from mainstay.engine.report import EnvironmentResult, RunResult
+from mainstay.engine.stop import Stop
 from mainstay.secrets import mask
 
 SHORT = 12  # characters of a change's digest that people read
@@ -62,6 +64,27 @@ class ConsoleReporter:
         self._stack = ExitStack()
         self._bars = None
         self._tasks = {}
+
+
+def carry_out(work: Callable[[ConsoleReporter, Stop], RunResult], *, as_json: bool) -> int:
+    """Does the work of a run that Ctrl-C may stop, and shows what came of it; the command's exit code.
+
+    The result is shown before Ctrl-C means again what it means elsewhere: one that comes when everything is done would
+    else take the summary away and say 130.
+    """
+    reporter = ConsoleReporter()
+    with Stop() as stop:
+        try:
+            result = work(reporter, stop)
+        finally:
+            reporter.close()
+        if as_json:
+            output.data(result.as_json())
+        else:
+            show(result)
+        if stop.asked:
+            output.told("nothing was left to stop")
+    return 0 if result.ok else 1
 
 
 def show(result: RunResult) -> None:

@@ -43,27 +43,20 @@ def command(
         raise UsageError("--limit: found with --lift, expected alone: a hold is the whole environment's")
     names = target.members(loaded, limit)
     target.announce("rollback", loaded, names)
+    if lift:
+        return _lift(loaded, service, json)
+    verify.warm()
+    request = rollback.Request(command_line(), reason, service, to, tuple(names))
+    return reporting.carry_out(lambda reporter, stop: rollback.rollback(loaded, request, reporter, stop), as_json=json)
+
+
+def _lift(loaded: Environment, service: str | None, as_json: bool) -> int:
     reporter = reporting.ConsoleReporter()
     with Stop() as stop:
         try:
-            if lift:
-                return _lift(loaded, service, reporter, stop, json)
-            verify.warm()
-            request = rollback.Request(command_line(), reason, service, to, tuple(names))
-            result = rollback.rollback(loaded, request, reporter, stop)
+            lifted = rollback.lift(loaded, service, command_line(), reporter, stop)
         finally:
             reporter.close()
-    if json:
-        output.data(result.as_json())
-    else:
-        reporting.show(result)
-    return 0 if result.ok else 1
-
-
-def _lift(
-    loaded: Environment, service: str | None, reporter: reporting.ConsoleReporter, stop: Stop, as_json: bool
-) -> int:
-    lifted = rollback.lift(loaded, service, command_line(), reporter, stop)
     if as_json:
         output.data({"environment": loaded.name, "lifted": [vars(hold) for hold in lifted]})
         return 0

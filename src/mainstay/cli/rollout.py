@@ -41,30 +41,23 @@ def command(
     environments = _environments(system, env)
     for environment in environments:
         target.announce("rollout", environment, _limited(environment, limit))
-    reporter = reporting.ConsoleReporter()
-    with Stop() as stop:
-        try:
-            if abort:
-                result = _abort(environments, reporter, stop, reason)
-            else:
-                request = rollout.Request(
-                    command=command_line(),
-                    names={e.env: _limited(e, limit) for e in environments},
-                    resume=resume,
-                    emergency=emergency,
-                    reason=reason,
-                    allow_restart=allow_restart,
-                )
-                verify.warm()
-                staging = environments[0] if environments[0].env == "staging" else _load(system, "staging")
-                result = rollout.Rollout(request, reporter, stop).run(environments, staging)
-        finally:
-            reporter.close()
-    if json:
-        output.data(result.as_json())
-    else:
-        reporting.show(result)
-    return 0 if result.ok else 1
+
+    def work(reporter: reporting.ConsoleReporter, stop: Stop) -> RunResult:
+        if abort:
+            return _abort(environments, reporter, stop, reason)
+        request = rollout.Request(
+            command=command_line(),
+            names={e.env: _limited(e, limit) for e in environments},
+            resume=resume,
+            emergency=emergency,
+            reason=reason,
+            allow_restart=allow_restart,
+        )
+        verify.warm()
+        staging = environments[0] if environments[0].env == "staging" else _load(system, "staging")
+        return rollout.Rollout(request, reporter, stop).run(environments, staging)
+
+    return reporting.carry_out(work, as_json=json)
 
 
 def command_line() -> str:
