@@ -7,12 +7,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Healthy(BaseHTTPRequestHandler):
-    """Any path, one answer."""
+    """One path; no other may answer, or verification would take the others for public ones."""
 
     def do_GET(self) -> None:
         """The answer."""
-        body = json.dumps({"status": "healthy"}).encode()
-        self.send_response(200)
+        known = self.path == "/health"
+        body = json.dumps({"status": "healthy" if known else "not found"}).encode()
+        self.send_response(200 if known else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
