@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.errors import InventoryError, Problem
-from mainstay.inventory import Environment
+from mainstay.inventory import Environment, Service, runtimes
 
 _VARIABLE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 
@@ -65,8 +65,13 @@ def unset_variables(environment: Environment) -> list[Problem]:
         environment.problem(("services", service, "env_vars", name), "nothing", expected)
         for service, named in _examples(environment)
         for name in named
-        if name not in environment.services[service].env_vars
+        if name not in _known(environment.services[service])
     ]
+
+
+def _known(service: Service) -> set[str]:
+    """The variables that the service gets: the inventory's, and those that follow from its limits."""
+    return {*service.env_vars, *runtimes.derived(service, cores=1)}
 
 
 def unnamed_variables(environment: Environment) -> list[str]:

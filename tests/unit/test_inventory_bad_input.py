@@ -95,6 +95,10 @@ CASES: dict[str, tuple[Edit, str]] = {
         "services.backend.role: found role ml, which no host of everydayai/production holds, "
         "expected a host with role ml",
     ),
+    "unknown runtime": (
+        ("system.yaml", "    kind: python ", "    kind: rust "),
+        "services.backend.kind: found 'rust', expected 'python', 'go', 'node' or 'static'",
+    ),
     "threshold": (
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 90, crit: 90"),
         "thresholds.cpu_pct: found warn 90, crit 90, expected warn < crit",

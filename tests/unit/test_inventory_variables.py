@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mainstay.inventory.envvars import EnvVar
 from mainstay.inventory.rules import faults
+from mainstay.secrets.needed import needed_secrets
 from tests.unit.inventories import Edit, copied, loaded, messages
 
 KEY = "services.backend.env_vars."
@@ -182,7 +186,8 @@ TYPES = [
     ("dsn", ["postgresql://u@h/db"], ["h/db", "postgresql:///db"]),
     ("host", ["a.b", "192.0.2.1", "::1"], ["a_b", "-a", "https://a", ""]),
     ("bucket", ["a-b", "a.b"], ["ab", "A-b", "a..b", "-ab", "192.0.2.1", "a" * 64]),
-    ("hex", ["00ff"], ["0", "xyz", ""]),
+    ("hex", ["00ff", "00FF"], ["0", "xyz", "", "00 ff"]),
+    ("base64", ["AA==", "QUJD", "QUJD\n"], ["", "A", "AA=", "QUJD\nQUJD", "Q-_D", "=="]),
     ("duration", ["5s"], ["5", 5]),
     ("size", ["1G"], ["G", 5]),
 ]
@@ -193,3 +198,64 @@ def test_types(type_: str, good: list[object], bad: list[object]) -> None:
     rule = EnvVar.model_validate({"type": type_})
     assert [value for value in good if list(faults(rule, value, production=True))] == []
     assert [value for value in bad if not list(faults(rule, value, production=True))] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad", "expected"),
+    [
+        ({"type": "hex", "min_bytes": 2}, "00ff", "ff", "at least 2 bytes, as hex"),
+        ({"type": "base64", "min_bytes": 4}, "QUJDRA==", "QUJD", "at least 4 bytes, as base64"),
+        (
+            {"forbidden_pattern": "--(prof|inspect)"},
+            "--max-old-space-size=1",
+            "--a --inspect=1",
+            "in production text without --(prof|inspect)",
+        ),
+    ],
+)
+def test_rules_on_text(rule: dict[str, object], good: str, bad: str, expected: str) -> None:
+    parsed = EnvVar.model_validate(rule)
+    assert list(faults(parsed, good, production=True)) == []
+    assert list(faults(parsed, bad, production=True)) == [expected]
+
+
+def test_debugging_flags_may_stand_in_staging() -> None:
+    assert list(faults(EnvVar(forbidden_pattern="--prof"), "--prof", production=False)) == []
+
+
+@given(st.binary(min_size=1, max_size=200))
+def test_bytes_are_counted_as_they_were_before_they_were_written_as_text(data: bytes) -> None:
+    for type_, text in (("hex", data.hex()), ("base64", base64.b64encode(data).decode())):
+        for count, expected in ((len(data), []), (len(data) + 1, [f"at least {len(data) + 1} bytes, as {type_}"])):
+            rule = EnvVar.model_validate({"type": type_, "min_bytes": count})
+            assert list(faults(rule, f"{text}\n", production=True)) == expected
+
+
+@given(st.text())
+def test_any_text_is_judged_by_every_type(text: str) -> None:
+    for type_ in ("hex", "base64", "url", "dsn", "host", "ip", "bucket", "duration", "size"):
+        assert len(list(faults(EnvVar.model_validate({"type": type_, "min_bytes": 1}), text, production=True))) >= 0
+
+
+def test_bytes_of_what_is_no_bytes(tmp_path: Path) -> None:
+    edit = (
+        "system.yaml",
+        "JWT_SECRET_KEY, required: true, min_len: 32",
+        "JWT_SECRET_KEY, required: true, min_bytes: 32",
+    )
+    assert messages(copied(tmp_path, edit)) == [
+        f"{KEY}JWT_SECRET_KEY.min_bytes: found min_bytes of a variable of type string, "
+        "expected min_len, or the type hex or base64"
+    ]
+
+
+@pytest.mark.parametrize(("type_", "length"), [("hex", 128), ("base64", 88)])
+def test_a_secret_is_made_in_the_form_that_its_variable_has(tmp_path: Path, type_: str, length: int) -> None:
+    """SE-01, SE-02: hex of 32 bytes, base64 of 64 bytes, on one line (DF-62)."""
+    rule = f"JWT_SECRET_KEY, type: {type_}, min_bytes: 64, required: true"
+    env = loaded(copied(tmp_path, ("system.yaml", "JWT_SECRET_KEY, required: true, min_len: 32", rule)))
+    (need,) = [need for need in needed_secrets(env) if need.name == "JWT_SECRET_KEY"]
+    assert need.generator is not None
+    made = need.generator.generate()
+    assert len(made) == length
+    assert list(faults(env.services["backend"].env_vars["JWT_SECRET_KEY"], made, production=True)) == []

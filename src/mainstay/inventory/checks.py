@@ -86,6 +86,18 @@ def _share(service: Service, limits: Limits) -> tuple[int, str]:
     return count * size, f"{count} {service.name} x {format_size(size)}"
 
 
+def processors(env: Environment) -> Iterable[Problem]:
+    """Instances that may use more cores than a host declares."""
+    for service in env.services.values():
+        quota = service.limits.cpu_quota_pct if service.limits else None
+        least = min(env.hosts_of(service.role), key=lambda host: host.cores, default=None)
+        if quota is not None and least is not None and quota > 100 * least.cores:
+            found = f"{quota}, more than the {least.cores} cores of {least.name}"
+            yield env.problem(
+                ("services", service.name, "limits", "cpu_quota_pct"), found, f"{100 * least.cores} at most"
+            )
+
+
 def thresholds(env: Environment) -> Iterable[Problem]:
     """Warning at or beyond critical (a hit rate counts down), or a key without its unit."""
     for name, threshold in env.common.thresholds.items():
@@ -220,6 +232,7 @@ CLASHES: tuple[Check, ...] = (
     addresses,
     instances,
     memory,
+    processors,
     thresholds,
     windows,
     ramps,

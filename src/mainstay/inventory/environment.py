@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mainstay.errors import InventoryError, Problem
 from mainstay.inventory.listeners import Listener, listeners_on
 from mainstay.inventory.releases import Release
+from mainstay.inventory.runtimes import derived
 from mainstay.inventory.services import Service
 from mainstay.inventory.sources import Sources
 from mainstay.inventory.system import Operator, SystemModel
@@ -133,9 +134,13 @@ class Environment:
         return service.user or f"{self.system}-{service.name}"
 
     def env_vars(self, service: Service, host: Host) -> dict[str, str]:
-        """The variables of the service on the host, as text; a secret is its placeholder `<secret NAME@version>`."""
+        """The variables of the service on the host, as text; a secret is its placeholder `<secret NAME@version>`.
+
+        What follows from the service's limits is among them, unless the inventory says otherwise.
+        """
         values = {name: value_of(self, rule) for name, rule in service.env_vars.items()}
-        return {name: value for name, value in values.items() if value is not None}
+        own = {name: value for name, value in values.items() if value is not None}
+        return derived(service, host.cores) | own
 
     def listeners(self, host: Host) -> list[Listener]:
         """Every port that something on the host listens on, services and components together."""

@@ -10,7 +10,21 @@ from pydantic import AfterValidator, Field
 from mainstay.inventory.fields import Line, Scalar, SecretName, StrictModel, per_env
 
 VariableType = Literal[
-    "string", "int", "float", "bool", "url", "dsn", "host", "ip", "port", "enum", "bucket", "hex", "duration", "size"
+    "string",
+    "int",
+    "float",
+    "bool",
+    "url",
+    "dsn",
+    "host",
+    "ip",
+    "port",
+    "enum",
+    "bucket",
+    "hex",
+    "base64",
+    "duration",
+    "size",
 ]
 EnvironmentName = Literal["staging", "production"]
 
@@ -47,9 +61,11 @@ class EnvVar(StrictModel):
     from_env_name: bool = Field(False, description="the environment's name is the value (EV-07)")
     required: bool = Field(False, description="a release does not start without it")
     min_len: int | None = Field(None, ge=1, le=65536, description="characters, a line break at the end not counted")
+    min_bytes: int | None = Field(None, ge=1, le=65536, description="bytes that a hex or base64 value stands for")
     pattern: Pattern | None = Field(None, description="the whole value matches this regular expression")
     allowed: list[Line] | None = Field(None, min_length=1)
     forbidden: list[Line] = Field(default_factory=list, description="values that production refuses")
+    forbidden_pattern: Pattern | None = Field(None, description="production refuses a value in which this is found")
     min: float | None = None
     max: float | None = None
     le: VariableName | None = Field(None, description="not above this other variable")

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from mainstay import project
 from mainstay.errors import InventoryError, LabError, Problem, UsageError
-from mainstay.inventory import checks, secret_checks, stores
+from mainstay.inventory import checks, secret_checks, service_defaults, stores
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import is_per_env
 from mainstay.inventory.overrides import check_overrides, merge
@@ -23,7 +23,7 @@ from mainstay.inventory.services import Service
 from mainstay.inventory.sources import Sources
 from mainstay.inventory.system import Operator, SystemModel
 from mainstay.inventory.validation import Validator
-from mainstay.inventory.yamlfile import Document, read
+from mainstay.inventory.yamlfile import Document, KeyPath, read
 
 if TYPE_CHECKING:
     from mainstay.lab.overlay import Overlay
@@ -42,6 +42,7 @@ class Draft:
     own: Document
     pins: Document
     validator: Validator = field(default_factory=Validator)
+    under: dict[KeyPath, KeyPath] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[Problem]:
@@ -51,7 +52,7 @@ class Draft:
     @property
     def sources(self) -> Sources:
         """The two files whose keys are merged."""
-        return Sources([self.shared, self.own])
+        return Sources([self.shared, self.own], self.under)
 
 
 def load(
@@ -102,6 +103,8 @@ def _read(base: Path, system: str, env: str) -> Draft:
 def _assemble(draft: Draft, releases: Releases | None, system: str, lab: str | None) -> Environment | None:
     """The environment as far as it validates; its faults go into the draft."""
     merged = merge(draft.shared.data, draft.own.data)
+    draft.under.update(dict.fromkeys(service_defaults.heirs(merged), (service_defaults.KEY,)))
+    merged = service_defaults.spread(merged)
     if "hosts" in draft.shared.data:
         draft.problems.append(Sources([draft.shared]).problem(("hosts",), "hosts", f"them in {draft.env}.yaml"))
     models = _section_models(draft, merged)
@@ -152,7 +155,8 @@ def _check_overrides(draft: Draft, models: dict[str, type[BaseModel]]) -> None:
         common = field_of(SystemModel, key)
         if common is not None and not is_per_env(common):
             types[key] = common.annotation
-    draft.problems.extend(check_overrides(draft.own.data, draft.shared.data, types, draft.sources))
+    shared = service_defaults.spread(draft.shared.data)
+    draft.problems.extend(check_overrides(draft.own.data, shared, types, draft.sources))
 
 
 def _releases(draft: Draft) -> Releases | None:
@@ -192,8 +196,8 @@ def _environment(
         secrets=store,
         lab=overlay,
         root=draft.root,
-        shared=draft.shared.data,
-        sources=Sources([draft.pins, draft.shared, draft.own]),
+        shared=service_defaults.spread(draft.shared.data),
+        sources=Sources([draft.pins, draft.shared, draft.own], draft.under),
         notes=_notes(common),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ def _limits(rule: EnvVar, value: Any, text: str) -> Iterator[str]:
         yield f"at least {rule.min_len} characters, a line break at the end not counted"
     elif rule.secret is not None and rule.min_len is not None and len(set(text)) < LEAST_DIFFERENT:
         yield f"a random value with at least {LEAST_DIFFERENT} different characters"
+    if rule.min_bytes and rule.type in ("hex", "base64") and len(_decoded(rule.type, text)) < rule.min_bytes:
+        yield f"at least {rule.min_bytes} bytes, as {rule.type}"
     if rule.pattern is not None and not re.fullmatch(rule.pattern, text):
         yield f"text that matches {rule.pattern}"
     if rule.allowed is not None and text not in rule.allowed:
@@ -61,6 +64,8 @@ def _production(rule: EnvVar, value: Any, text: str) -> Iterator[str]:
         yield "a real value in production, no placeholder"
     if text in rule.forbidden:
         yield f"in production none of {', '.join(rule.forbidden)}"
+    if rule.forbidden_pattern is not None and re.search(rule.forbidden_pattern, text):
+        yield f"in production text without {rule.forbidden_pattern}"
     constant = rule.production_const
     if constant is not None and (type(value) is not type(constant) or value != constant):
         yield f"{str(constant).lower() if isinstance(constant, bool) else constant} in production"
@@ -115,6 +120,21 @@ def _host(value: str) -> bool:
     return True
 
 
+def _decoded(type_: VariableType, text: str) -> bytes:
+    """The bytes that the text stands for.
+
+    Raises:
+        ValueError: it is not of its type.
+    """
+    if type_ == "hex":
+        return bytes.fromhex(text) if re.fullmatch(r"([0-9a-fA-F]{2})+", text) else _none_of(type_)
+    return base64.b64decode(text, validate=True) or _none_of(type_)
+
+
+def _none_of(type_: str) -> bytes:
+    raise ValueError(type_)
+
+
 def _integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -131,7 +151,8 @@ _TYPES: dict[VariableType, Callable[[Any], bool]] = {
     "host": _text(_host),
     "ip": _text(ipaddress.ip_address),
     "bucket": _text(_bucket),
-    "hex": _text(lambda value: bool(re.fullmatch(r"([0-9a-fA-F]{2})+", value.rstrip("\r\n")))),
+    "hex": _text(lambda value: bool(_decoded("hex", value.rstrip("\r\n")))),
+    "base64": _text(lambda value: bool(_decoded("base64", value.rstrip("\r\n")))),
     "duration": _text(parse_duration),
     "size": _text(parse_size),
 }
@@ -149,6 +170,7 @@ _EXPECTED: dict[VariableType, str] = {
     "ip": "an IP address",
     "bucket": "a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens",
     "hex": "hexadecimal digits, two for each byte",
+    "base64": "base64 on one line (openssl's own wraps after 64 characters: -A)",
     "duration": "a duration such as 5s or 5m",
     "size": "a size such as 512mb",
 }

@@ -22,6 +22,7 @@ from mainstay.inventory.fields import (
     StrictModel,
     per_env,
 )
+from mainstay.inventory.service_defaults import ServiceDefaults
 from mainstay.inventory.services import Role, Services
 from mainstay.inventory.upkeep import Backup, Logs, OnCall, Storage, Vendors
 from mainstay.secrets.generator import Generator
@@ -158,6 +159,9 @@ class SystemModel(StrictModel):
     operators: dict[Name, Operator] = per_env(min_length=1)
     bootstrap_user: Name = per_env("debian", description="the image's own user, for the first contact")
     hosts: dict[HostName, HostSpec] = per_env(min_length=1)
+    service_defaults: ServiceDefaults | None = Field(
+        None, description="what services with processes share; a service's own keys win"
+    )
     services: Services
     secrets: SecretRules = Field(default_factory=SecretRules)
     thresholds: dict[Identifier, Threshold] = Field(default_factory=dict)

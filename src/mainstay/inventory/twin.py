@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mainstay.errors import Problem
+from mainstay.inventory import service_defaults
 from mainstay.inventory.environment import Environment
 from mainstay.inventory.problems import describe
 from mainstay.inventory.variable_checks import key_of
@@ -30,7 +31,9 @@ def clashes(env: Environment) -> Iterable[Problem]:
         for name, rule in service.env_vars.items():
             if not {env.env, other} <= set(rule.differs_between) or rule.value is None:
                 continue
-            theirs = _get(values, "services", service.name, "env_vars", name, "value")
+            paths = (("services", service.name), (service_defaults.KEY,))
+            values_there = (_get(values, *path, "env_vars", name, "value") for path in paths)
+            theirs = next((value for value in values_there if value is not None), None)
             shared = env.sources.only_shared(key_of(service, name, "value"))
             if (theirs == rule.value) if theirs is not None else shared:
                 found = f"{describe(rule.value, (name,))} in {env.env} and {other}"

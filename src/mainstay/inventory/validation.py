@@ -48,7 +48,7 @@ class Validator:
             except ValidationError as error:
                 if round_ == 0:  # leaving something out can make later rounds complain: no fault of the file
                     self.problems += problems_of(error, model, sources, at)
-                if not isinstance(rest, dict) or not self._prune(rest, error, round_, at):
+                if not isinstance(rest, dict) or not self._prune(rest, error, round_, sources, at):
                     break
         self.dropped.append(at)
         return None
@@ -58,7 +58,7 @@ class Validator:
         about = problem.key
         return any(key == about or key.rpartition(".")[0] == about for key in self.left_out)
 
-    def _prune(self, data: dict[str, Any], error: ValidationError, round_: int, at: KeyPath) -> bool:
+    def _prune(self, data: dict[str, Any], error: ValidationError, round_: int, sources: Sources, at: KeyPath) -> bool:
         """Take out the faulty keys, or the whole entry that cannot do without them; False when there was nothing."""
         changed = False
         holes: list[list[Any]] = []
@@ -68,7 +68,7 @@ class Validator:
                 path = path[:-1]
             if item["type"] in ("missing", "found_expected") or round_ > 0:
                 self.dropped.append((*at, *path))
-            self.left_out.add(dotted((*at, *path)))
+            self.left_out.add(dotted(sources.standing((*at, *path))))
             changed = _remove(data, path, holes) or changed
         for items in holes:
             items[:] = [item for item in items if item is not None]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mainstay.errors import Problem
+from mainstay.inventory import runtimes
 from mainstay.inventory.environment import Environment
 from mainstay.inventory.envvars import SENSITIVE, EnvVar
 from mainstay.inventory.problems import describe
@@ -41,14 +42,25 @@ def _service(env: Environment, service: Service) -> Iterator[Problem]:
         yield from _sources(env, service, name, rule)
         if rule.type == "enum" and rule.allowed is None:
             yield env.problem(key_of(service, name), "an enum without allowed", "the values that are allowed")
+        if rule.min_bytes is not None and rule.type not in ("hex", "base64"):
+            found = f"min_bytes of a variable of type {rule.type}"
+            yield env.problem(key_of(service, name, "min_bytes"), found, "min_len, or the type hex or base64")
         if rule.secret is not None:
             continue
         value = rule.value if rule.value is not None else value_of(env, rule)
         if value is None:
             continue
-        for expected in faults(rule, value, production=env.env == "production"):
+        for expected in _expected(env, service, name, rule, value):
             yield env.problem(_value_key(service, name, rule), describe(value, (name,)), expected)
         yield from _against_others(env, service, name, rule, value)
+
+
+def _expected(env: Environment, service: Service, name: str, rule: EnvVar, value: Any) -> Iterator[str]:
+    """By the variable's own rules, and by what the service's runtime may use."""
+    production = env.env == "production"
+    yield from faults(rule, value, production=production)
+    cores = [host.cores for host in env.hosts_of(service.role)]
+    yield from runtimes.faults(service, name, value, cores, production=production)
 
 
 def _sources(env: Environment, service: Service, name: str, rule: EnvVar) -> Iterator[Problem]:
@@ -94,5 +106,10 @@ def _references(env: Environment, service: Service, name: str, rule: EnvVar) -> 
     if rule.address_of is not None and not env.hosts_of(rule.address_of):
         found = f"the role {rule.address_of!r}, which no host of {env.name} holds"
         yield env.problem(key_of(service, name, "address_of"), found, "a role that a host holds")
-    elif rule.required and rule.secret is None and value_of(env, rule) is None:
+    elif (
+        rule.required
+        and rule.secret is None
+        and value_of(env, rule) is None
+        and name not in runtimes.derived(service, cores=1)
+    ):
         yield env.problem(key_of(service, name), "no value", f"one in {env.env}.yaml or system.yaml: it is required")

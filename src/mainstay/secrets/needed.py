@@ -16,13 +16,24 @@ _MARK = get_args(SecretName)[1]
 def needed_secrets(env: Environment) -> list[Needed]:
     """The secrets that services' variables and components' sections name, sorted, each with its generator.
 
-    A name without a generator of its own gets the common one (32 bytes, urlsafe: 43 characters); what the inventory
-    lists as issued by others has none.
+    A name without a generator of its own gets one for its variable's type (hex, base64 of `min_bytes`), else the common
+    one (32 bytes, urlsafe: 43 characters); what the inventory lists as issued by others has none.
     """
     names = {name for part in (env.common, *env.sections.values()) for name in _names(type(part), (), part)}
     rules = env.common.secrets
-    generators = {name: rules.generators.get(name, Generator()) for name in names if name not in rules.issued}
+    typed = dict(_typed(env))
+    generators = {
+        name: rules.generators.get(name) or typed.get(name) or Generator() for name in names if name not in rules.issued
+    }
     return [Needed(name, generators.get(name)) for name in sorted(names)]
+
+
+def _typed(env: Environment) -> Iterator[tuple[str, Generator]]:
+    """A generator for each secret whose variable is of a type that generators make."""
+    for service in env.services.values():
+        for rule in service.env_vars.values():
+            if rule.secret is not None and rule.type in ("hex", "base64"):
+                yield rule.secret, Generator(encoding=rule.type, bytes=min(1024, max(16, rule.min_bytes or 32)))
 
 
 def _names(annotation: Any, metadata: Sequence[Any], value: Any) -> Iterator[str]:
