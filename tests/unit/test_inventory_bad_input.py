@@ -140,7 +140,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     "telephone outside the store": (
         ("system.yaml", "security@everydayai.test", "+65 6591 7888"),
         "contacts.security: found '+65 6591 7888', "
-        "expected an e-mail address; telephone numbers belong in the secret store",
+        "expected an e-mail address, or vault; telephone numbers belong in the secret store",
     ),
     "not per_env": (
         ("production.yaml", "redis:\n", "redis:\n  policy: allkeys-lru\n"),

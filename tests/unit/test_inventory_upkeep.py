@@ -1,12 +1,13 @@
-"""What is kept, where, and who is asked: each rule of `storage`, `backup`, `logs`, `oncall`, `vendors`, `severity`."""
+"""What is kept, and where: each rule of `storage`, `backup`, `logs`, `vendors`, `maintenance`."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from mainstay.inventory.upkeep import Backup
+from mainstay.inventory.upkeep import Backup, stamped
 from tests.unit.inventories import Edit, copied, loaded, messages
 
 ENDPOINT = "https://s3.oss-cn-hangzhou.aliyuncs.com"
@@ -70,29 +71,55 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "file: /var/log/everydayai/backend.log", "file: backend/backend.log"),
         "logs.file: found 'backend/backend.log', expected an absolute path of a file",
     ),
-    "a number in the inventory": (
-        ("system.yaml", "  devops: [vault, vault]", "  devops: [vault, '+49 30 901820']"),
-        "oncall.devops[1]: found somebody who is not shown, "
-        "expected an operator (alex), or vault for whom the secret store names",
-    ),
-    "nobody on call": (
-        ("system.yaml", "  devops: [vault, vault]", "  devops: []"),
-        "oncall.devops: found an empty list, expected at least 1 of them",
-    ),
     "vendor": (
         ("system.yaml", "supabase: support@supabase.io", "supabase: ask around"),
         "vendors.supabase: found 'ask around', "
         "expected an e-mail address, an https URL or a number such as +65 6591 7888",
     ),
-    "a worse severity that waits longer": (
-        ("system.yaml", "P0: {rank: 0, response: 0s}", "P0: {rank: 0, response: 45m}"),
-        "severity.P0.response: found 2700 s, while P1 has 1800 s, expected no longer than that of the milder P1",
+    "a name of nothing that is backed up": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  names: {{nginx: 'nginx_%Y%m%d_%H%M%S'}}"),
+        "backup.names.nginx: found 'nginx', expected one of backup.targets: postgres, redis",
+    ),
+    "a name that the next one takes": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  names: {{postgres: 'backup_%Y%m%d'}}"),
+        "backup.names.postgres: found 'backup_%Y%m%d', expected a name with the time to the second in it "
+        "(%Y%m%d_%H%M%S), so that none takes another's place",
+    ),
+    "a name with other codes": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  names: {{postgres: '{{run_id}}_%s'}}"),
+        "backup.names.postgres: found '{run_id}_%s', "
+        "expected a file's name with %Y %m %d %H %M %S and {database} in it",
+    ),
+    "restored and not backed up": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  restore: {{order: [postgres, scylla, releases]}}"),
+        "backup.restore.order[1]: found 'scylla', expected each of postgres, redis, releases once at most",
+    ),
+    "restored twice": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  restore: {{order: [redis, redis]}}"),
+        "backup.restore.order[1]: found 'redis', expected each of postgres, redis, releases once at most",
+    ),
+    "an old name with a folder": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  legacy_names: [backups/latest.sql.gz]"),
+        "backup.legacy_names[0]: found 'backups/latest.sql.gz', expected a file's name, without folders",
+    ),
+    "a folder without its end": (
+        ("system.yaml", SCHEDULE, f"{SCHEDULE}\n  folder: '%Y%m%d'"),
+        "backup.folder: found '%Y%m%d', expected folders such as %Y%m%d/, each with / behind it",
+    ),
+    "a window shorter than the work": (
+        ("system.yaml", "  announce_h: 48", "  duration_h: {min: 3, max: 4}\n  announce_h: 48"),
+        "maintenance.windows[0]: found 'Sun 02:00-04:00 UTC', "
+        "expected 3 h at least, which duration_h says the work takes",
+    ),
+    "from more hours to fewer": (
+        ("system.yaml", "  announce_h: 48", "  duration_h: {min: 2, max: 1}\n  announce_h: 48"),
+        "maintenance.duration_h: found min 2, max 1, expected min <= max",
     ),
 }
 
 
 @pytest.mark.parametrize(("edit", "message"), CASES.values(), ids=CASES.keys())
-@pytest.mark.covers("DF-94", "CX-16")
+@pytest.mark.covers("CX-16")
 def test_each_fault_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
     assert messages(copied(tmp_path, edit)) == [message]
 
@@ -119,6 +146,11 @@ def test_each_vendor_is_spoken_to_in_its_own_way(tmp_path: Path) -> None:
 )
 def test_hours_between_backups(schedule: str, hours: int) -> None:
     assert Backup(schedule_utc=schedule, targets=["postgres"]).longest_gap_h == hours
+
+
+def test_a_name_holds_the_moment_and_the_database() -> None:
+    moment = datetime(2026, 1, 12, 2, 0, 7, tzinfo=UTC)
+    assert stamped("{database}_%Y%m%d_%H%M%S.sql", moment, "shop") == "shop_20260112_020007.sql"
 
 
 @pytest.mark.parametrize("schedule", ["0 2 * * 1", "0 4 * * *", "59 1 * * 0"])

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from deploys.components.postgres.upkeep import Index, Migrations, Sessions, Upkeep, check_upkeep
 from mainstay.inventory import (
     Duration,
     Environment,
@@ -112,6 +113,10 @@ class Section(StrictModel):
     settings: dict[Identifier, Scalar] = per_env(default_factory=dict, description="over what the host's size gives")
     allow_restart: bool = per_env(False, description="whether an apply may restart the cluster for a setting")
     pooler: Pooler = Field(default_factory=Pooler)
+    sessions: Sessions = Field(default_factory=Sessions)
+    upkeep: Upkeep = Field(default_factory=Upkeep)
+    migrations: Migrations | None = None
+    indexes: dict[Identifier, Index] = Field(default_factory=dict)
 
     @property
     def pooled(self) -> bool:
@@ -185,6 +190,8 @@ def check(env: Environment) -> list[Problem]:
         + _check_hosts(env, postgres)
         + _check_sizes(env, postgres)
     )
+    named = set(postgres.databases)
+    problems += check_upkeep(env, postgres.sessions, named, postgres.indexes, postgres.migrations)
     for name, database in postgres.databases.items():
         owner = postgres.roles.get(database.owner)
         if owner is None or owner.kind != "owner" or name not in owner.databases:

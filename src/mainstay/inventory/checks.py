@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mainstay import project
 from mainstay.errors import Problem
-from mainstay.inventory import twin, upkeep_checks, variable_checks
+from mainstay.inventory import incident_checks, release_checks, scaling_checks, twin, upkeep_checks, variable_checks
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import format_size
 from mainstay.inventory.problems import describe
@@ -121,12 +121,19 @@ def _in_order(name: str, threshold: Threshold) -> bool:
 
 
 def windows(env: Environment) -> Iterable[Problem]:
-    """A maintenance window that ends before it begins."""
+    """A maintenance window that ends before it begins, or is shorter than the work takes."""
+    hours = env.common.maintenance.duration_h
+    if hours.min > hours.max:
+        found = f"min {hours.min}, max {hours.max}"
+        yield env.problem(("maintenance", "duration_h"), found, "min <= max")
     for index, window in enumerate(env.common.maintenance.windows):
         start, end = window_minutes(window)
+        key = ("maintenance", "windows", index)
         if start >= end:
             expected = "a window that ends later on the same day (two windows over midnight)"
-            yield env.problem(("maintenance", "windows", index), describe(window), expected)
+            yield env.problem(key, describe(window), expected)
+        elif end - start < 60 * hours.min:
+            yield env.problem(key, describe(window), f"{hours.min} h at least, which duration_h says the work takes")
 
 
 def severities(env: Environment) -> Iterable[Problem]:
@@ -186,12 +193,6 @@ def pins(env: Environment) -> Iterable[Problem]:
             yield env.problem(("releases", name), "a release of no service", expected)
 
 
-def contacts(env: Environment) -> Iterable[Problem]:
-    """Nobody to tell about a security incident."""
-    if "security" not in env.common.contacts:
-        yield env.problem(("contacts", "security"), "nothing", "an e-mail address for security incidents")
-
-
 def unused(env: Environment) -> list[Problem]:
     """Hosts whose every role, and roles that, neither a service nor a component makes use of (`mainstay check`)."""
     used: set[str] = {service.role for service in env.services.values()}
@@ -239,17 +240,20 @@ CLASHES: tuple[Check, ...] = (
     side_by_side,
     upkeep_checks.storage,
     upkeep_checks.backup,
-    upkeep_checks.escalation,
+    incident_checks.clashes,
+    scaling_checks.clashes,
+    release_checks.clashes,
     variable_checks.clashes,
     twin.clashes,
 )
 REFERENCES: tuple[Check, ...] = (
     roles,
     pins,
-    contacts,
+    incident_checks.references,
     severities,
+    scaling_checks.references,
+    release_checks.references,
     upkeep_checks.targets,
-    upkeep_checks.people,
     variable_checks.references,
     components,
 )

@@ -15,6 +15,7 @@ from mainstay.errors import InventoryError, LabError, Problem, UsageError
 from mainstay.inventory import checks, secret_checks, service_defaults, stores
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import is_per_env
+from mainstay.inventory.incident import seconds
 from mainstay.inventory.overrides import check_overrides, merge
 from mainstay.inventory.problems import expected_key
 from mainstay.inventory.releases import Artefact, Release, Releases
@@ -207,7 +208,9 @@ def _notes(common: SystemModel) -> list[str]:
     return [
         f"severity {name} escalates after its response time (IR-05)"
         for name, severity in common.severity.items()
-        if severity.escalation is not None and severity.escalation > severity.response
+        if severity.escalation is not None
+        and severity.response is not None
+        and seconds(severity.escalation.after) > seconds(severity.response)
     ]
 
 

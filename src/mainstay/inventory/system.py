@@ -20,11 +20,15 @@ from mainstay.inventory.fields import (
     Port,
     SecretName,
     StrictModel,
+    matching,
     per_env,
 )
+from mainstay.inventory.incident import Incident, Severity
+from mainstay.inventory.release_process import AdminApi, Checklists, ReleaseProcess
+from mainstay.inventory.scaling import Scaling
 from mainstay.inventory.service_defaults import ServiceDefaults
 from mainstay.inventory.services import Role, Services
-from mainstay.inventory.upkeep import Backup, Logs, OnCall, Storage, Vendors
+from mainstay.inventory.upkeep import Backup, Contacts, Logs, OnCall, Storage, Vendors
 from mainstay.secrets.generator import Generator
 
 _KEY = re.compile(
@@ -47,16 +51,13 @@ def _window(value: str) -> str:
     return value
 
 
+LegacyName = Annotated[str, AfterValidator(matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name of one word"))]
+
+
 def window_minutes(window: str) -> tuple[int, int]:
     """Start and end of a checked window, in minutes of the day."""
     start, end = (clock.split(":") for clock in window.split()[1].split("-"))
     return int(start[0]) * 60 + int(start[1]), int(end[0]) * 60 + int(end[1])
-
-
-def _email(value: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", value):
-        raise ValueError("an e-mail address; telephone numbers belong in the secret store")
-    return value
 
 
 class HostSpec(StrictModel):
@@ -96,22 +97,22 @@ class Alert(StrictModel):
     for_: Duration | None = Field(None, alias="for")
 
 
+class Hours(StrictModel):
+    """From so many hours to so many."""
+
+    min: int = Field(1, ge=1, le=24)
+    max: int = Field(24, ge=1, le=24)
+
+
 class Maintenance(StrictModel):
     """When disruptive work may be done, and what surrounds it."""
 
     windows: list[Annotated[str, AfterValidator(_window)]] = Field(default_factory=list)
+    duration_h: Hours = Field(default_factory=Hours, description="what the work takes; windows are no shorter")
     announce_h: int = Field(48, ge=0, le=720)
     banner: bool = True
     smoke_tests: bool = True
     post_watch_min: int = Field(60, ge=0, le=1440)
-
-
-class Severity(StrictModel):
-    """How fast an incident of this severity is answered."""
-
-    rank: int = Field(ge=0, le=9)
-    response: Duration
-    escalation: Duration | None = Field(None, description="wider notification (CX-02: not a later response)")
 
 
 class Gates(StrictModel):
@@ -168,12 +169,20 @@ class SystemModel(StrictModel):
     alerts: dict[str, list[Alert]] = Field(default_factory=dict)
     maintenance: Maintenance = Field(default_factory=Maintenance)
     severity: dict[str, Severity] = Field(default_factory=dict)
-    contacts: dict[Identifier, Annotated[Line, AfterValidator(_email)]] = Field(default_factory=dict)
+    incident: Incident = Field(default_factory=Incident)
+    contacts: Contacts = Field(default_factory=dict, description="who is told: an address, or `vault`")
     oncall: OnCall = Field(default_factory=dict, description="who answers, by field; operators, or `vault`")
     vendors: Vendors = Field(default_factory=dict, description="where a vendor's support is asked; nothing: unknown")
     storage: Storage | None = None
     backup: Backup | None = None
     logs: Logs = Field(default_factory=Logs)
+    scaling: dict[Name, Scaling] = Field(default_factory=dict, description="by service")
+    release: ReleaseProcess = Field(default_factory=ReleaseProcess)
+    admin_api: dict[Name, AdminApi] = Field(default_factory=dict, description="by service")
+    checklists: Checklists = Field(default_factory=dict)
+    legacy_names: dict[LegacyName, LegacyName] = Field(
+        default_factory=dict, description="what the runbook called a service, a component's server or a secret"
+    )
     gates: Gates = Field(default_factory=Gates)
     rollback_sla_s: dict[Identifier, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     rollout: Rollout = Field(default_factory=Rollout)

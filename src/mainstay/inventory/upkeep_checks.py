@@ -1,16 +1,18 @@
-"""Cross-checks of what is kept and who is asked: endpoints, schedules beside windows, people on call."""
+"""Cross-checks of what is kept: endpoints, schedules beside windows, targets and their names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from mainstay.errors import Problem
 from mainstay.inventory.environment import Environment
 from mainstay.inventory.system import DAYS, window_minutes
-from mainstay.inventory.upkeep import VAULT, Backup, Provider
+from mainstay.inventory.upkeep import Backup, Provider
+
+RELEASES = "releases"
+"""What a restore brings back last: the services' pinned versions."""
 
 
 @dataclass(frozen=True)
@@ -70,30 +72,24 @@ def backup(env: Environment) -> Iterator[Problem]:
 
 
 def targets(env: Environment) -> Iterator[Problem]:
-    """Backups of what the system does not have."""
+    """Backups of what the system does not have; names, and an order of restoring, of what is not backed up."""
     plan = env.common.backup
-    for index, stem in enumerate(plan.targets if plan else []):
+    if plan is None:
+        return
+    for index, stem in enumerate(plan.targets):
         if stem not in env.sections:
             expected = f"one of the inventory's sections: {', '.join(env.sections)}"
             yield env.problem(("backup", "targets", index), repr(stem), expected)
-
-
-def people(env: Environment) -> Iterator[Problem]:
-    """Somebody on call who is neither an operator nor in the secret store."""
-    for role, names in env.common.oncall.items():
-        for index, name in enumerate(names):
-            if name != VAULT and name not in env.operators:
-                expected = f"an operator ({', '.join(env.operators)}), or {VAULT} for whom the secret store names"
-                yield env.problem(("oncall", role, index), "somebody who is not shown", expected)
-
-
-def escalation(env: Environment) -> Iterator[Problem]:
-    """A severity that is worse than another, and answered later."""
-    ranked = sorted(env.common.severity.items(), key=lambda item: item[1].rank)
-    for (worse, one), (milder, two) in pairwise(ranked):
-        if one.response > two.response:
-            found = f"{one.response:g} s, while {milder} has {two.response:g} s"
-            yield env.problem(("severity", worse, "response"), found, f"no longer than that of the milder {milder}")
+    for name in plan.names:
+        if name not in plan.targets:
+            yield env.problem(
+                ("backup", "names", name), repr(name), f"one of backup.targets: {', '.join(plan.targets)}"
+            )
+    known = [*plan.targets, *plan.extras, RELEASES]
+    for index, name in enumerate(plan.restore.order):
+        if name not in known or name in plan.restore.order[:index]:
+            key = ("backup", "restore", "order", index)
+            yield env.problem(key, repr(name), f"each of {', '.join(known)} once at most")
 
 
 def _starts_within(plan: Backup, window: str) -> bool:
