@@ -44,6 +44,8 @@ def _gates(environment: Environment, ci: dict[str, Any]) -> Iterator[str]:
         yield f"gates.tests: found {_said(ci, 'tests')}, expected passed"
     if wanted.coverage_min_pct and covered < wanted.coverage_min_pct:
         yield f"gates.coverage_min_pct: found {_said(ci, 'coverage')}, expected at least {wanted.coverage_min_pct}"
+    if wanted.changelog and ci.get("changelog") is not True:
+        yield f"gates.changelog: found {_said(ci, 'changelog')}, expected true"
     if wanted.secret_scan and ci.get("secret_scan") != "clean":
         yield f"gates.secret_scan: found {_said(ci, 'secret_scan')}, expected clean"
     if wanted.api_backward_compatible and ci.get("api_compat") is not True:

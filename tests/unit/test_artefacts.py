@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def test_a_release_that_does_not_pass_is_refused_by_the_gate_s_name(
     tmp_path: Path, said: dict[str, Any], sentence: str
 ) -> None:
     assert gate.shut(released(tmp_path, CI | said), {}).startswith(f"backend 1.2.0: {sentence}; ")
+
+
+@pytest.mark.parametrize("ci", [{"changelog": False}, {"changelog": "yes"}, {"changelog": None}])
+def test_a_changelog_that_does_not_name_the_version_is_refused_where_it_counts(tmp_path: Path, ci: Any) -> None:
+    edit = ("system.yaml", "secret_scan: true", "secret_scan: true\n  changelog: true")
+    said = json.dumps(ci["changelog"])
+    assert list(artefacts.gates(released(tmp_path / "no", CI | ci, EXAMPLE, edit))) == [
+        f"backend 1.2.0: gates.changelog: found changelog {said}, expected true"
+    ]
+    assert list(artefacts.gates(released(tmp_path / "yes", CI | {"changelog": True}, EXAMPLE, edit))) == []
 
 
 @pytest.mark.covers("DP-02")

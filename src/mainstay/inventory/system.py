@@ -120,6 +120,7 @@ class Gates(StrictModel):
 
     tests: list[Line] = Field(default_factory=list, description="its tests have passed, where any is named")
     coverage_min_pct: Percent = 0
+    changelog: bool = Field(False, description="its changelog names the version (DP-09)")
     migrations_tested: bool = True
     env_example: Line | None = Field(None, description="a file of the release; the inventory has what it names (DP-04)")
     api_backward_compatible: bool = False
