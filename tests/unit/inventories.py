@@ -10,14 +10,16 @@ from mainstay.inventory import Environment, load
 
 SHIPPED = Path(__file__).parents[2] / "inventories"
 SYSTEM = "everydayai"
+SYSTEMS = sorted(path.parent.name for path in SHIPPED.glob("*/system.yaml"))
+"""Every system that is shipped."""
 
 Edit = tuple[str, str, str]
 """A file of the system, a piece of its text, and what to put in its place."""
 
 
-def copied(folder: Path, *edits: Edit) -> Path:
-    """A project with the shipped system, edited; no secrets."""
-    source, target = SHIPPED / SYSTEM, folder / "inventories" / SYSTEM
+def copied(folder: Path, *edits: Edit, system: str = SYSTEM) -> Path:
+    """A project with a shipped system, edited; no secrets and no releases."""
+    source, target = SHIPPED / system, folder / "inventories" / system
     target.mkdir(parents=True)
     for name in ("system.yaml", "staging.yaml", "production.yaml", "releases.yaml"):
         shutil.copy(source / name, target / name)
