@@ -16,14 +16,21 @@ from mainstay.change import change
 from mainstay.errors import InventoryError
 from mainstay.inventory import load
 from mainstay.inventory.checks import unused
-from tests.unit.inventories import SHIPPED, SYSTEM, copied
+from tests.unit.inventories import SHIPPED, SYSTEMS, copied
 
 FILES = ("system.yaml", "staging.yaml", "production.yaml", "releases.yaml")
-TEXTS = {name: (SHIPPED / SYSTEM / name).read_text(encoding="utf-8") for name in FILES}
+TEXTS = {system: {name: (SHIPPED / system / name).read_text(encoding="utf-8") for name in FILES} for system in SYSTEMS}
 RELEASE = {"version": "1.0.0", "artefacts": {"1.0.0": {"file": "a.tar", "sha256": "0" * 64}}}
-VALUES = {name: yaml.safe_load(text) for name, text in TEXTS.items()} | {
-    "releases.yaml": {"releases": {"backend": RELEASE, "frontend": RELEASE}}
-}
+
+
+def _values(texts: dict[str, str]) -> dict[str, Any]:
+    """The four files, with a release of every service."""
+    found = {name: yaml.safe_load(text) for name, text in texts.items()}
+    found["releases.yaml"] = {"releases": dict.fromkeys(found["system.yaml"]["services"], RELEASE)}
+    return found
+
+
+VALUES = {system: _values(texts) for system, texts in TEXTS.items()}
 
 Path_ = tuple[str | int, ...]
 
@@ -33,7 +40,10 @@ def _paths(value: Any, at: Path_ = ()) -> list[Path_]:
     return [path for key, below in items for path in ((*at, key), *_paths(below, (*at, key)))]
 
 
-PLACES = [(name, path) for name, value in VALUES.items() for path in _paths(value)]
+PLACES = {
+    system: [(name, path) for name, value in values.items() for path in _paths(value)]
+    for system, values in VALUES.items()
+}
 ODD_TEXT = st.text(max_size=20) | st.sampled_from(
     ["", " ", "\u202e", "é" * 300, "{0}", "%s", "../..", "{port", "\x7f", "ﬀ"]
 )
@@ -55,11 +65,12 @@ def _nested(depth: int) -> Any:
 
 
 @st.composite
-def _mutated(draw: st.DrawFn) -> dict[str, str]:
-    """The four files, with one to four mutations of their values."""
-    values = copy.deepcopy(VALUES)
+def _mutated(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
+    """A system and its four files, with one to four mutations of their values."""
+    system = draw(st.sampled_from(SYSTEMS))
+    values = copy.deepcopy(VALUES[system])
     for _ in range(draw(st.integers(1, 4))):
-        name, path = draw(st.sampled_from(PLACES))
+        name, path = draw(st.sampled_from(PLACES[system]))
         holder = values[name]
         for key in path[:-1]:
             if not _has(holder, key):
@@ -67,7 +78,8 @@ def _mutated(draw: st.DrawFn) -> dict[str, str]:
             holder = holder[key]
         else:
             _mutate(draw, holder, path[-1])
-    return {name: yaml.safe_dump(value, allow_unicode=True, sort_keys=False) for name, value in values.items()}
+    dumped = {name: yaml.safe_dump(value, allow_unicode=True, sort_keys=False) for name, value in values.items()}
+    return system, dumped
 
 
 def _has(holder: Any, key: str | int) -> bool:
@@ -96,26 +108,27 @@ def _mutate(draw: st.DrawFn, holder: Any, key: str | int) -> None:
 
 
 @st.composite
-def _garbled(draw: st.DrawFn) -> dict[str, str]:
-    """The four files, one of them with its text cut, doubled or written over."""
-    texts = dict(TEXTS)
+def _garbled(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
+    """A system and its four files, one of them with its text cut, doubled or written over."""
+    system = draw(st.sampled_from(SYSTEMS))
+    texts = dict(TEXTS[system])
     name = draw(st.sampled_from(FILES))
     text = texts[name]
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 200)))
     middle = draw(st.sampled_from(["", text[start:end] * 2]) | st.text(max_size=10))
     texts[name] = text[:start] + middle + text[end:]
-    return texts
+    return system, texts
 
 
-def _survives(texts: dict[str, str]) -> None:
+def _survives(system: str, texts: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root = copied(Path(folder))
+        root = copied(Path(folder), system=system)
         for name, text in texts.items():
-            (root / "inventories" / SYSTEM / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+            (root / "inventories" / system / name).write_bytes(text.encode("utf-8", "surrogatepass"))
         for name in ("staging", "production"):
             try:
-                env = load(SYSTEM, name, root=root)
+                env = load(system, name, root=root)
             except InventoryError as error:
                 assert error.problems
                 assert all(problem.found and problem.expected for problem in error.problems)
@@ -136,11 +149,11 @@ RUNS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 @RUNS
 @given(_mutated())
-def test_mutated_values(texts: dict[str, str]) -> None:
-    _survives(texts)
+def test_mutated_values(case: tuple[str, dict[str, str]]) -> None:
+    _survives(*case)
 
 
 @RUNS
 @given(_garbled())
-def test_garbled_text(texts: dict[str, str]) -> None:
-    _survives(texts)
+def test_garbled_text(case: tuple[str, dict[str, str]]) -> None:
+    _survives(*case)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.inventory import ENVIRONMENTS
+from tests.unit.inventories import SYSTEMS
+
 ROOT = Path(__file__).parents[2]
 # What a key looks like whose format is its own. Values without one are caught by the model: a variable whose name ends
 # like a secret's is refused as plain text (EV-09).
@@ -53,7 +56,7 @@ def test_a_planted_key_is_found(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.covers("EV-09")
 def test_git_leaves_secrets_alone() -> None:
-    for name in ("inventories/everydayai/secrets.staging.yaml", "inventories/everydayai/secrets.production.yaml"):
+    for name in [f"inventories/{system}/secrets.{env}.yaml" for system in SYSTEMS for env in ENVIRONMENTS]:
         done = subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=False)
         assert done.returncode == 0, name
 

@@ -1,0 +1,88 @@
+"""Every shipped system: whole, the same in both environments, rendered offline, and each value with its mark."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mainstay import components
+from mainstay.inventory import ENVIRONMENTS, Environment, load
+from mainstay.inventory.checks import unused, unused_services
+from tests.unit.inventories import SHIPPED, SYSTEMS, copied
+
+MARK = re.compile(r"\b(seed|fix|decided)\b")
+LINE = re.compile(r"(?P<indent> *)(- )?(?P<key>[^#\s][^#]*?)?(?P<comment>\s*#.*)?")
+
+
+@pytest.fixture(params=SYSTEMS)
+def system(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def loaded(folder: Path, system: str) -> dict[str, Environment]:
+    """Both environments, by name."""
+    root = copied(folder, system=system)
+    return {name: load(system, name, root=root) for name in ENVIRONMENTS}
+
+
+def test_nothing_is_wrong_and_nothing_is_for_nobody(system: str, tmp_path: Path) -> None:
+    for env in loaded(tmp_path, system).values():
+        assert unused(env) == []
+        assert unused_services(env) == []
+
+
+def test_staging_has_the_shape_of_production_and_fewer_hosts(system: str, tmp_path: Path) -> None:
+    staging, production = loaded(tmp_path, system).values()
+    roles = [{role for host in env.hosts.values() for role in host.roles} for env in (staging, production)]
+    assert roles[0] == roles[1]
+    assert len(staging.hosts) < len(production.hosts)
+    assert list(staging.sections) == list(production.sections)
+    assert list(staging.services) == list(production.services)
+
+
+def test_every_file_of_every_host_renders_offline_and_twice_the_same(system: str, tmp_path: Path) -> None:
+    one, two = (loaded(tmp_path / name, system) for name in ("one", "two"))
+    for name, env in one.items():
+        for host in env.hosts.values():
+            files = components.rendered(env, host)
+            assert files == components.rendered(two[name], two[name].hosts[host.name])
+            assert files, host.name
+
+
+def test_each_value_says_where_it_comes_from(system: str) -> None:
+    """By a mark on its line, on the key above it, or in a comment before either."""
+    bare = [
+        f"{file}:{number}: {line.strip()}"
+        for file in ("system.yaml", "staging.yaml", "production.yaml")
+        for number, line in _unmarked((SHIPPED / system / file).read_text(encoding="utf-8"))
+    ]
+    assert bare == []
+
+
+def _unmarked(text: str) -> list[tuple[int, str]]:
+    """The lines with a value and no mark in reach."""
+    found: list[tuple[int, str]] = []
+    above: list[tuple[int, bool]] = []  # the keys that are open here: indentation, marked
+    before = False  # a comment of its own that marks what follows it
+    for number, line in enumerate(text.splitlines(), 1):
+        match = LINE.fullmatch(line)
+        if match is None or match["key"] is None:
+            before = bool(line.strip()) and (before or bool(MARK.search(line)))
+            continue
+        indent = len(match["indent"])
+        above = [one for one in above if one[0] < indent]
+        marked = before or bool(MARK.search(match["comment"] or "")) or any(mark for _, mark in above)
+        if match["key"].rstrip().endswith(":"):
+            above.append((indent, marked))
+        elif not marked:
+            found.append((number, line))
+        before = before and not match["key"].rstrip().endswith(":")
+    return found
+
+
+def test_a_value_without_a_mark_is_found() -> None:
+    text = "a: 1  # seed\nb:\n  c: 2\n  # decided: so\n  d: 3\ne:  # fix\n  f: {g: 4}\nh: [5]\n"
+    assert _unmarked(text) == [(3, "  c: 2"), (8, "h: [5]")]
