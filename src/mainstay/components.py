@@ -21,7 +21,12 @@ def chosen(environment: Environment, member: Host) -> list[str]:
 
 
 def _applies(stem: str, environment: Environment, member: Host) -> bool:
-    """By the roles that the component's model names; one without a model is driven by the common schema alone."""
+    """By the roles that the component's model names; one without a model is driven by the common schema alone.
+
+    In the lab, what the lab cannot prove is left out; every summary names it.
+    """
+    if stem in environment.unproven:
+        return False
     model = project.component_model(stem)
     if model is None:
         return True

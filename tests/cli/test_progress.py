@@ -24,7 +24,8 @@ batch = BatchResult("app", ["app-1", "app-2"], changes=3, passed=40, failed=1, s
 batch.pending = {"app-1": ["max_connections: waits for a restart"]}
 back = PutBack("app-1", ok=True, irreversible=["package nginx was installed"])
 one = EnvironmentResult("shop/production", "r1", "abcdef0123456789", "put back", batches=[batch], put_back=[back])
-reporting.show(RunResult("shop", "rollout", [one], seconds=2.6, notes=["the lab cannot prove: gpu"]))
+one.unproven = {"gpu": ["ml-1", "ml-2"], "scylla": ["scylla-1"]}
+reporting.show(RunResult("shop", "rollout", [one], seconds=2.6, notes=["went round the gate"]))
 """
 
 
@@ -90,4 +91,5 @@ def assert_summary(out: str) -> None:
     assert "  failed app-2: 502" in out
     assert "  pending app-1: max_connections: waits for a restart" in out
     assert "  put back app-1\n    cannot be undone: package nginx was installed" in out
-    assert "the lab cannot prove: gpu" in out
+    assert "not proven in the lab: gpu (ml-1, ml-2); scylla (scylla-1)" in out
+    assert "went round the gate" in out

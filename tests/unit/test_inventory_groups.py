@@ -95,6 +95,17 @@ def test_nobody_meets_a_real_host_from_the_lab(tmp_path: Path, lab: Overlay) -> 
     assert ssh.config_block(env, other) == "Host eai-web-2\n  ProxyCommand false\n"
 
 
+def test_what_the_lab_cannot_prove_is_named_with_its_hosts(tmp_path: Path, lab: Overlay) -> None:
+    """By the roles of the environment, also of hosts that this lab has not booted; in the real world nothing is."""
+    ml = ("production.yaml", "198.51.100.23, roles: [app]", "198.51.100.23, roles: [app, ml]")
+    root = copied(tmp_path / "p", ml)
+    assert load(SYSTEM, "production", root=root, lab="lab").unproven == {"gpu": ["eai-app-3"]}
+    assert load(SYSTEM, "staging", root=root, lab="lab").unproven == {}
+    assert load(SYSTEM, "production", root=root).unproven == {}
+    lab.unproven.clear()
+    assert load(SYSTEM, "production", root=root, lab="lab").unproven == {}
+
+
 def test_known_hosts_of_the_inventory_come_before_the_operators(tmp_path: Path) -> None:
     root = copied(tmp_path)
     assert known_hosts(loaded(root)) == Path("~/.ssh/known_hosts").expanduser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -44,6 +45,13 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         shown.add_row(*[mask(cell) for cell in row])
     _out.print(shown)
+
+
+def unproven(found: Mapping[str, Sequence[str]]) -> None:
+    """The line of a summary about what the lab cannot prove, by host; nothing in the real world."""
+    if found:
+        told = "; ".join(f"{what} ({', '.join(hosts)})" for what, hosts in found.items())
+        line(f"not proven in the lab: {told}", style="yellow")
 
 
 def is_terminal() -> bool:

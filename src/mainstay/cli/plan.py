@@ -49,6 +49,7 @@ def command(
     else:
         show(outcome, diff=diff)
         _show_refusals(loaded, refusals)
+        output.unproven(loaded.unproven)
     if not outcome.ok:
         return 1
     return FOUND_CHANGES if exit_code and outcome.changes else 0
@@ -75,6 +76,7 @@ def as_json(environment: Environment, outcome: FleetOutcome, refusals: Refusals)
         "changes": outcome.changes,
         "holds": [asdict(hold) for hold in refusals.holds],
         "gate": refusals.gate,
+        "unproven": environment.unproven,
         "hosts": {name: _host_json(host) for name, host in outcome.hosts.items()},
     }
 

@@ -112,6 +112,7 @@ def _show_environment(environment: EnvironmentResult) -> None:
     told = f"{environment.environment}: {environment.result}, run {environment.run}"
     told += f", change {environment.change[:SHORT]}" if environment.change else ""
     output.line(told, style="green" if environment.ok else "red")
+    output.unproven(environment.unproven)
     for name, reason in environment.failures.items():
         output.line(f"  failed {name}: {reason}", style="red")
         for line in environment.logs.get(name, []):

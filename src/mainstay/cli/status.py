@@ -96,6 +96,7 @@ def _show(environment: Environment, states: dict[str, HostState], lost: list[str
         output.line(str(hold), style="yellow")
     for sentence in wrong(environment, states, lost):
         output.line(sentence, style="red")
+    output.unproven(environment.unproven)
 
 
 def _release(release: snapshot.ReleaseOnHost) -> str:
@@ -116,6 +117,7 @@ def _json(environment: Environment, states: dict[str, HostState], lost: list[str
         "ok": not wrong(environment, states, lost),
         "wrong": wrong(environment, states, lost),
         "open_runs": [{"run": run.run, "hosts": run.hosts} for run in runs.open_runs(states)],
+        "unproven": environment.unproven,
         "holds": [asdict(hold) for hold in holds.in_force(h for state in states.values() for h in state.holds)],
         "hosts": {name: _host_json(state) for name, state in states.items()},
     }

@@ -63,8 +63,6 @@ def announce(verb: str, environment: Environment, names: list[str]) -> None:
     """The first line of every command: which world it acts on."""
     world = f"in the lab {environment.lab.name!r}" if environment.lab else "in the real world"
     output.told(f"{verb} {environment.name} {world}: {len(names)} of {len(environment.hosts)} hosts", style="bold")
-    if environment.lab and environment.lab.unproven:
-        output.told(f"the lab cannot prove: {', '.join(environment.lab.unproven)}", style="yellow")
 
 
 def site() -> Path:

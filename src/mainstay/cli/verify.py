@@ -28,9 +28,11 @@ def command(
     with progress.working(f"checking {len(names)} hosts"):
         outcome = verify(loaded, names, component)
     if json:
-        output.data({"environment": loaded.name, "ok": outcome.ok, "checks": [asdict(c) for c in outcome.checks]})
+        checks = [asdict(check) for check in outcome.checks]
+        output.data({"environment": loaded.name, "ok": outcome.ok, "checks": checks, "unproven": loaded.unproven})
     else:
         show(outcome, verbose=verbose)
+        output.unproven(loaded.unproven)
     return 0 if outcome.ok else 1
 
 

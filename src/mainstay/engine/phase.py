@@ -27,7 +27,8 @@ class Phase:
         self.batches = batches
         self.verified = set(found.verified) if found else set()
         self.begun: list[list[str]] = [found.to_put_back] if found else []
-        self.result = EnvironmentResult(writer.environment.name, writer.meta.run, writer.meta.change)
+        meta, environment = writer.meta, writer.environment
+        self.result = EnvironmentResult(environment.name, meta.run, meta.change, unproven=environment.unproven)
 
     def run(self) -> EnvironmentResult:
         """Does every batch that is left.

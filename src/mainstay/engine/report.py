@@ -53,7 +53,10 @@ class PutBack:
 
 @dataclass
 class EnvironmentResult:
-    """One environment of a run. `result` is a ledger result, `reason` one sentence where it is not `verified`."""
+    """One environment of a run. `result` is a ledger result, `reason` one sentence where it is not `verified`.
+
+    `unproven`: what the lab cannot prove, and the hosts that it is about.
+    """
 
     environment: str
     run: str
@@ -63,6 +66,7 @@ class EnvironmentResult:
     batches: list[BatchResult] = field(default_factory=list)
     put_back: list[PutBack] = field(default_factory=list)
     seconds: float = 0.0
+    unproven: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def failures(self) -> dict[str, str]:

@@ -247,7 +247,7 @@ def _abort_one(writer: Writer, found: OpenRun, blank: Meta, reason: str) -> Envi
     writer.meta = replace(blank, run=found.run, change=found.meta.change if found.meta else "")
     writer.fleet.run_id = found.run
     outcome = EnvironmentResult(environment.name, found.run, writer.meta.change, result=ledger.PUT_BACK)
-    outcome.reason = reason or f"aborted by {blank.who}"
+    outcome.reason, outcome.unproven = reason or f"aborted by {blank.who}", environment.unproven
     writer.reporter.told(str(found))
     writer.reporter.begin(f"{environment.name} put back", found.to_put_back)
     started = time.monotonic()

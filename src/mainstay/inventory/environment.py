@@ -125,6 +125,14 @@ class Environment:
             return ""
         return f"the lab {self.lab.name!r} has no such host; `mainstay lab up {self.system}` boots it"
 
+    @property
+    def unproven(self) -> dict[str, list[str]]:
+        """What the lab cannot prove (`gpu`, `scylla`), with the hosts that it is about; empty in the real world.
+
+        A component of that name is left out there; one that can do without asks here before it looks for it.
+        """
+        return self.lab.unproven_on({host.name: host.roles for host in self.hosts.values()}) if self.lab else {}
+
     def services_on(self, host: Host) -> list[Service]:
         """The services that run on the host, by its roles."""
         return [service for service in self.services.values() if service.role in host.roles]

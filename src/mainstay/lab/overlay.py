@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ class Overlay:
             "unproven": self.unproven,
         }
         write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+    def unproven_on(self, roles: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+        """What is not proven here, and the hosts that it would be on; `roles` by the names of hosts."""
+        found: dict[str, list[str]] = {}
+        for host, own in roles.items():
+            for word in unproven(set(own)):
+                if word in self.unproven:
+                    found.setdefault(word, []).append(host)
+        return found
 
 
 def parse_overlay(text: str) -> Overlay:
