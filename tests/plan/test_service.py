@@ -16,6 +16,7 @@ from deploys.components.service.files import deployment, files
 from deploys.operations import service_user, slots
 from facts.files import FileState, FileStates
 from facts.service import Account, Instance, ServiceUser, Slots, SlotsState, parse_slots
+from mainstay.errors import InventoryError
 from mainstay.inventory import Environment
 from tests.plan.harness import Planned, plan
 from tests.plan.systems import pinned, project
@@ -239,3 +240,17 @@ def test_the_user_is_made_once_and_brought_back_to_what_it_should_be(root: Path)
 )
 def test_the_user_is_read_from_the_password_file(line: list[str], found: Account | None) -> None:
     assert ServiceUser().process(line) == found
+
+
+def test_what_an_instance_asks_for_is_kept_for_it(root: Path) -> None:
+    system = root / "inventories/everydayai/system.yaml"
+    text = system.read_text()
+    assert "MemoryLow" not in backend(pinned(root)).unit_text
+    system.write_text(
+        text.replace("cpu_quota_pct: 200", "memory_low: 256M\n      cpu_weight: 50\n      cpu_quota_pct: 200", 1)
+    )
+    lines = backend(pinned(root)).unit_text.splitlines()
+    assert {"MemoryMax=536870912", "CPUQuota=200%", "MemoryLow=268435456", "CPUWeight=50"} <= set(lines)
+    system.write_text(text.replace("memory_max: 512M", "memory_max: 512M\n      memory_low: 1G", 1))
+    with pytest.raises(InventoryError, match=r"limits\.memory_low: found 1G, expected at most memory_max, 512M"):
+        pinned(root)

@@ -64,6 +64,10 @@ CASES: dict[str, tuple[Edit, str]] = {
         shared("backend: {incident_memory: 1G}"),
         "scaling.backend.incident_memory: found 1G, expected at most limits.memory_max of backend, 512M",
     ),
+    "a variable that is not there": (
+        shared("backend: {incident_variables: {GOGC: 50}}"),
+        "scaling.backend.incident_variables.GOGC: found 'GOGC', expected a variable of backend",
+    ),
     "a measure of something else": (
         shared("backend: {rules: {disk: {metric: disk_pct, target: 70}}}"),
         "scaling.backend.rules.disk.metric: found 'disk_pct', expected 'cpu_pct' or 'memory_pct'",

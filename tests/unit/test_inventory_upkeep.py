@@ -11,6 +11,7 @@ from mainstay.inventory.upkeep import Backup, stamped
 from tests.unit.inventories import Edit, copied, loaded, messages
 
 ENDPOINT = "https://s3.oss-cn-hangzhou.aliyuncs.com"
+WEBROOT = "webroot: /var/www/html"
 SCHEDULE = "schedule_utc: '15 1 * * *'"
 CASES: dict[str, tuple[Edit, str]] = {
     "the vendor's own interface": (
@@ -52,6 +53,23 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", SCHEDULE, "schedule_utc: '0 2 * * *'"),
         "backup.schedule_utc: found '0 2 * * *', which is within the window Sun 02:00-04:00 UTC, "
         "expected a time outside of every maintenance window",
+    ),
+    "certificates for what is not there": (
+        (
+            "system.yaml",
+            "oncall:",
+            f"certificates: {{{WEBROOT}, live_dir: '/live/{{domain}}', reload: haproxy}}\n\noncall:",
+        ),
+        "certificates.reload: found 'haproxy', "
+        "expected one of the inventory's sections: base, nginx, postgres, redis, frontend",
+    ),
+    "certificates nowhere": (
+        ("system.yaml", "oncall:", f"certificates: {{{WEBROOT}, live_dir: '/live/{{name}}'}}\n\noncall:"),
+        "certificates.live_dir: found '/live/{name}', expected an absolute path; {domain} is the environment's",
+    ),
+    "a run's folder without an end": (
+        ("system.yaml", "  targets: [postgres", "  folder: '%Y%m%d_%H%M%S'\n  targets: [postgres"),
+        "backup.folder: found '%Y%m%d_%H%M%S', expected folders such as %Y%m%d/, each with / behind it",
     ),
     "late before the next": (
         ("system.yaml", "freshness_h: 26", "freshness_h: 24"),

@@ -85,6 +85,27 @@ def test_instances_do_not_restart(units: dict[str, UnitState]) -> None:
 
 
 @ON_HOSTS
+@pytest.mark.covers("SC-09")
+def test_limits_of_each_instance_are_the_inventory_s(
+    host: Any, environment: Environment, serving: list[Serving]
+) -> None:
+    """As systemd has them; whether the kernel keeps them depends on the machine."""
+    for one in serving:
+        limits = environment.services[one.wanted.service].limits
+        assert limits is not None
+        wanted = {"MemoryMax": limits.memory_max, "MemoryLow": limits.memory_low, "CPUWeight": limits.cpu_weight}
+        told = {name: str(value) for name, value in wanted.items() if value is not None}
+        if limits.cpu_quota_pct:
+            told["CPUQuotaPerSecUSec"] = str(limits.cpu_quota_pct)
+        for unit in one.units:
+            lines = host.check_output(f"systemctl show -p {','.join(told)} {shlex.quote(unit)}").splitlines()
+            found = dict(line.split("=", 1) for line in lines)
+            if "CPUQuotaPerSecUSec" in found:
+                found["CPUQuotaPerSecUSec"] = str(_percent(found["CPUQuotaPerSecUSec"]))
+            assert found == told, f"{unit}: {found}, expected {told}"
+
+
+@ON_HOSTS
 @pytest.mark.covers("DP-35", "DF-58", "DF-90")
 def test_listens_on_exactly_the_declared_ports(
     serving: list[Serving], listening: dict[int, set[str]], member: Host
@@ -190,3 +211,10 @@ def test_units_are_what_systemd_accepts(host: Any, serving: list[Serving]) -> No
         said = host.run(f"systemd-analyze verify --man=no {shlex.quote(one.units[0])} 2>&1").stdout
         own = [line for line in said.splitlines() if one.wanted.unit in line]
         assert not own, own[0]
+
+
+def _percent(span: str) -> int:
+    """What systemd writes as `1s 500ms` of each second, in percent of one processor."""
+    units = {"min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
+    parts = re.findall(r"([0-9.]+)(min|ms|us|s)", span)
+    return round(100 * sum(float(number) * units[unit] for number, unit in parts))

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable
 
 from mainstay import project
 from mainstay.errors import Problem
-from mainstay.inventory import incident_checks, release_checks, scaling_checks, twin, upkeep_checks, variable_checks
+from mainstay.inventory import (
+    certificates,
+    incident_checks,
+    release_checks,
+    scaling_checks,
+    twin,
+    upkeep_checks,
+    variable_checks,
+)
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import format_size
 from mainstay.inventory.problems import describe
@@ -79,6 +87,16 @@ def memory(env: Environment) -> Iterable[Problem]:
         if total > host.memory:
             found = f"{format_size(host.memory)}, less than {' + '.join(text for _, text in shares)}"
             yield env.problem(("hosts", host.name, "memory"), found, "the sum of memory_max of its instances at least")
+
+
+def requests(env: Environment) -> Iterable[Problem]:
+    """An instance that is promised more memory than it may use."""
+    for service in env.services.values():
+        limits = service.limits
+        if limits is not None and limits.memory_low is not None and limits.memory_low > limits.memory_max:
+            key = ("services", service.name, "limits", "memory_low")
+            expected = f"at most memory_max, {format_size(limits.memory_max)}"
+            yield env.problem(key, format_size(limits.memory_low), expected)
 
 
 def _share(service: Service, limits: Limits) -> tuple[int, str]:
@@ -233,6 +251,7 @@ CLASHES: tuple[Check, ...] = (
     addresses,
     instances,
     memory,
+    requests,
     processors,
     thresholds,
     windows,
@@ -254,6 +273,7 @@ REFERENCES: tuple[Check, ...] = (
     scaling_checks.references,
     release_checks.references,
     upkeep_checks.targets,
+    certificates.references,
     variable_checks.references,
     components,
 )

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mainstay.inventory.fields import ByteSize, Duration, Identifier, StrictModel, per_env
+from mainstay.inventory.envvars import VariableName
+from mainstay.inventory.fields import ByteSize, Duration, Identifier, Scalar, StrictModel, per_env
 
 Level = Annotated[float, Field(gt=0, le=100)]
 Step = Annotated[int, Field(ge=1, le=64)]
@@ -42,6 +43,9 @@ class Scaling(StrictModel):
     least: int = per_env(1, ge=1, le=1000, description="of all hosts together, never fewer (SC-16)")
     incident_step: Step = Field(1, description="what is added at once in an incident")
     incident_memory: ByteSize | None = Field(None, description="MemoryMax while memory is short (SC-10)")
+    incident_variables: dict[VariableName, Scalar] = Field(
+        default_factory=dict, description="what the service's variables become while memory is short (RT-02)"
+    )
     rules: dict[Identifier, ScalingRule] = Field(default_factory=dict)
     cooldown: Duration = Field("5m", validate_default=True, ge=1, description="between two changes by rules")
     watch_every: Duration = Field("30s", validate_default=True, ge=1, description="resources are looked at, afterwards")

@@ -48,8 +48,13 @@ def _memory(env: Environment, key: KeyPath, service: Service, scaling: Scaling) 
 
 
 def references(env: Environment) -> Iterator[Problem]:
-    """Scaling of what is no program."""
+    """Scaling of what is no program, a variable that the service does not have."""
     for name in env.common.scaling:
         service = env.services.get(name)
         if service is None or service.kind == "static":
             yield env.problem(("scaling", name), repr(name), "a service that runs instances")
+            continue
+        for variable in env.common.scaling[name].incident_variables:
+            if variable not in service.env_vars:
+                key = ("scaling", name, "incident_variables", variable)
+                yield env.problem(key, repr(variable), f"a variable of {name}")

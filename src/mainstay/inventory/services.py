@@ -46,6 +46,10 @@ class Limits(StrictModel):
 
     memory_max: ByteSize = per_env(description="MemoryMax of one instance")
     cpu_quota_pct: int | None = per_env(None, ge=1, le=25600, description="CPUQuota of one instance; 100 is one core")
+    memory_low: ByteSize | None = per_env(None, description="MemoryLow: others give memory back before it does (SC-09)")
+    cpu_weight: int | None = per_env(
+        None, ge=1, le=10000, description="CPUWeight where processors are short; 100 is all"
+    )
 
 
 class Restart(StrictModel):
@@ -84,6 +88,9 @@ class Service(StrictModel):
     limits: Limits | None = None
     restart: Restart = Field(default_factory=Restart)
     health: list[HealthCheck] = Field(default_factory=list, description="the first one decides readiness")
+    profile: dict[Identifier, UrlPath] = Field(
+        default_factory=dict, description="the program's own profiles, on an instance's loopback port (DF-83)"
+    )
     ready_timeout_s: int = Field(
         60, ge=1, le=3600, description="a new instance is healthy by then, or the release failed"
     )

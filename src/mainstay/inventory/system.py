@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from mainstay.inventory.certificates import Certificates
 from mainstay.inventory.fields import (
     Address,
     ByteSize,
@@ -176,6 +177,7 @@ class SystemModel(StrictModel):
     vendors: Vendors = Field(default_factory=dict, description="where a vendor's support is asked; nothing: unknown")
     storage: Storage | None = None
     backup: Backup | None = None
+    certificates: Certificates | None = None
     logs: Logs = Field(default_factory=Logs)
     scaling: dict[Name, Scaling] = Field(default_factory=dict, description="by service")
     release: ReleaseProcess = Field(default_factory=ReleaseProcess)

@@ -78,7 +78,7 @@ class Storage(StrictModel):
 
 Extra = Literal["config", "secrets", "certificates", "uploads"]
 StampedFolder = Annotated[
-    str, AfterValidator(matching(r"((%[Ymd]|[A-Za-z0-9_-])+/)*", "folders such as %Y%m%d/, each with / behind it"))
+    str, AfterValidator(matching(r"((%[YmdHMS]|[A-Za-z0-9_-])+/)*", "folders such as %Y%m%d/, each with / behind it"))
 ]
 
 
