@@ -36,6 +36,7 @@ class Host:
     cores: int
     disk: int
     debian: int
+    gpus: int = 0
 
     def to_json(self) -> str:
         """What `pyinfra ... debug-inventory` shows for it."""

@@ -225,7 +225,8 @@ def _hosts(common: SystemModel, env: str, overlay: Overlay | None) -> dict[str, 
         place = overlay.hosts.get(f"{env}/{name}") if overlay else None
         address, port = (place.address, place.port) if place else (spec.address, spec.ssh_port)
         debian = place.debian if place else spec.debian
-        hosts[name] = Host(name, address, port, tuple(spec.roles), spec.memory, spec.cores, spec.disk, debian)
+        size = (spec.memory, spec.cores, spec.disk)
+        hosts[name] = Host(name, address, port, tuple(spec.roles), *size, debian, spec.gpus)
     return hosts
 
 

@@ -71,6 +71,7 @@ class HostSpec(StrictModel):
     cores: int = Field(ge=1, le=1024)
     disk: ByteSize
     debian: Literal[12, 13] = 12
+    gpus: int = Field(0, ge=0, le=64, description="GPUs that programs may use; one instance takes one")
 
 
 class Operator(StrictModel):
