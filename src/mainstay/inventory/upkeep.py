@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from mainstay.inventory.envvars import Pattern
-from mainstay.inventory.fields import Domain, Duration, Identifier, Line, StrictModel, matching, per_env
+from mainstay.inventory.fields import Domain, Duration, Identifier, Line, SecretName, StrictModel, matching, per_env
 
 Provider = Literal["aws", "cos", "oss"]
 _SCHEDULE = re.compile(r"(?P<minute>[0-5]?\d) (?P<hour>[01]?\d|2[0-3]) \* \* (?P<days>\*|[0-6](,[0-6])*)")
@@ -72,6 +72,8 @@ class Storage(StrictModel):
     native_endpoint: Domain | None = Field(None, description="the vendor's own interface, for programs that speak it")
     bucket: Bucket | None = per_env(None)
     prefix: Prefix = ""
+    key_id: SecretName | None = Field(None, description="name of the secret with the id of the access key")
+    key: SecretName | None = Field(None, description="name of the secret with the access key")
     addressing: Literal["virtual", "path"] = "virtual"
     signature: Literal["s3", "s3v4"] = "s3v4"
 

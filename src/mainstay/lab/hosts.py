@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mainstay.errors import LabError
-from mainstay.lab import network
+from mainstay.lab import network, store
 from mainstay.lab.identity import Identity, host_key, imprint
 from mainstay.lab.machine import Machine
 from mainstay.lab.outside import run, write_atomically
@@ -108,7 +108,8 @@ def write_access(lab: LabState, paths: LabPaths) -> None:
         hosts = lab.hosts_of(system)
         places = {host.key: HostOverlay(address_of(host, lab), SSH_PORT, host.debian) for host in hosts}
         roles = {role for host in hosts for role in host.roles}
-        Overlay(lab.name, paths.key, paths.known_hosts, places, unproven(roles)).write(paths.overlay(system))
+        where = (paths.key, paths.known_hosts)
+        Overlay(lab.name, *where, places, unproven(roles), store.endpoint(lab, system)).write(paths.overlay(system))
 
 
 def names_of(lab: LabState) -> dict[str, list[str]]:

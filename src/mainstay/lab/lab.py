@@ -8,7 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mainstay.errors import LabError
-from mainstay.lab import access, full_disk, hosts, image, inventories, lifecycle, mirror, network, requirements, state
+from mainstay.lab import (
+    access,
+    full_disk,
+    hosts,
+    image,
+    inventories,
+    lifecycle,
+    mirror,
+    network,
+    requirements,
+    state,
+    store,
+)
 from mainstay.lab.addresses import DEFAULT_LAB, checked_name
 from mainstay.lab.inventories import Wanted
 from mainstay.lab.machine import Machine
@@ -60,6 +72,7 @@ class Lab:
             lifecycle.lay_network(lab, self.paths, self._say)
             gateway = lifecycle.boot_gateway(lab, self.paths, source, self._say)
             lifecycle.boot_hosts(lab, chosen, self.paths, self._say)
+            store.provide(lab, self.paths, lab.systems)
             hosts.wait_for_packages(gateway)
             return chosen
 

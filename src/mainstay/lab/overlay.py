@@ -36,6 +36,7 @@ class Overlay:
         known_hosts: the hosts' own keys, strictly checked.
         hosts: by `env/host`.
         unproven: what this lab cannot prove; every summary prints it.
+        store: where its object store answers; empty where it has none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Overlay:
     known_hosts: Path
     hosts: dict[str, HostOverlay]
     unproven: list[str]
+    store: str = ""
 
     def write(self, path: Path) -> None:
         """Writes the overlay, whole or not at all."""
@@ -53,6 +55,7 @@ class Overlay:
             "known_hosts": str(self.known_hosts),
             "hosts": hosts,
             "unproven": self.unproven,
+            "store": self.store,
         }
         write_atomically(path, json.dumps(content, indent=2) + "\n")
 
@@ -79,7 +82,7 @@ def parse_overlay(text: str) -> Overlay:
             for key, host in content["hosts"].items()
         }
         paths = Path(content["key_path"]), Path(content["known_hosts"])
-        return Overlay(content["name"], *paths, hosts, list(content["unproven"]))
+        return Overlay(content["name"], *paths, hosts, list(content["unproven"]), content.get("store", ""))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an overlay: {error!r}") from error
 
