@@ -8,6 +8,8 @@ ORDER = [
     # nginx before services: a release is proven first, then nginx sends it traffic.
     "nginx",
     "release",
+    # Before the service whose processes load the model.
+    "ml",
     "service",
     "frontend",
     # After all that hosts wait for each other at: a replica is copied from a primary that is whole.

@@ -30,10 +30,10 @@ def deployed(wanted: Deployment) -> Generator[Any, None, None]:
     """
     resolve = context.current_environment().secrets.resolve
     state = host.get_fact(Slots, base=wanted.base, unit=wanted.unit, nginx=wanted.nginx_path)
-    reasons = _reasons(wanted, state, resolve)
-    if reasons:
+    why = reasons(wanted, state, resolve)
+    if why:
         slot = _idle(wanted, state)
-        _note_switch(wanted, state, slot, reasons)
+        _note_switch(wanted, state, slot, why)
         yield files.fed("switch", wanted.archive(slot, resolve))
         return
     yield from _repairs(wanted, state)
@@ -49,15 +49,15 @@ def _idle(wanted: Deployment, state: SlotsState) -> str:
     return "green" if runs.intersection(wanted.ports["blue"]) else "blue"
 
 
-def _reasons(wanted: Deployment, state: SlotsState, resolve: Resolve) -> list[str]:
+def reasons(wanted: Deployment, state: SlotsState, resolve: Resolve) -> list[str]:
     """What differs between the processes that serve and those that are wanted, in words; empty where nothing does."""
     parts = wanted.parts(resolve)
     held = state.serving.get("parts") or {}
     if not held:
         return ["first release"]
-    differs = [name for name, value in parts.items() if held.get(name) != value]
-    reasons = [f"version {held.get('version')} -> {wanted.version}" if name == "version" else name for name in differs]
-    return reasons or _by_hand(wanted, parts)
+    differs = [name for name in {**parts, **held} if held.get(name) != parts.get(name)]
+    told = [f"version {held.get('version')} -> {wanted.version}" if name == "version" else name for name in differs]
+    return told or _by_hand(wanted, parts)
 
 
 def _by_hand(wanted: Deployment, parts: dict[str, str]) -> list[str]:

@@ -23,6 +23,7 @@ class Deployment:
     `env` holds secrets as placeholders. `nginx` is the text of nginx's file for each slot, `ports` their instances,
     `port` the canonical one. `health` are the checks as `templates/hostkit/probe` reads them, asked with `host_header`.
     `ready_s` is how long a new instance may take until it answers, `drain_s` how long an old request may; in seconds.
+    `surroundings` is what other components put beside its processes, in a text that differs where that does.
     """
 
     service: str
@@ -41,6 +42,7 @@ class Deployment:
     health: Sequence[Mapping[str, Any]]
     ready_s: int
     drain_s: int
+    surroundings: str = ""
 
     @property
     def unit_path(self) -> str:
@@ -53,11 +55,13 @@ class Deployment:
 
     def parts(self, resolve: Resolve) -> dict[str, str]:
         """What makes one deployment differ from another; whatever differs takes the way over the other slot."""
+        beside = {"surroundings": _digest(self.surroundings)} if self.surroundings else {}
         return {
             "version": self.version,
             "environment": _digest(env_text(self.env, resolve)),
             "unit": _digest(self.unit_text),
             "instances": json.dumps({slot: list(ports) for slot, ports in sorted(self.ports.items())}),
+            **beside,
         }
 
     def slot_text(self, slot: str, resolve: Resolve) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from deploys.components.nginx import model as nginx
 from deploys.components.service.deployment import Deployment, env_text
+from mainstay import components
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host, Service
 from mainstay.render import render
@@ -35,7 +38,20 @@ def deployment(environment: Environment, member: Host, service: Service) -> Depl
         health=[check.model_dump() for check in service.health],
         ready_s=service.ready_timeout_s,
         drain_s=service.drain_s,
+        surroundings=_surroundings(environment, member, service),
     )
+
+
+def _surroundings(environment: Environment, member: Host, service: Service) -> str:
+    """What components of the host put beside the service's processes, where new ones must be started for it.
+
+    A component's `files.py` tells it by a function `surroundings(env, host, service) -> str`.
+    """
+    found = []
+    for stem in components.chosen(environment, member):
+        own = getattr(import_module(f"deploys.components.{stem}.files"), "surroundings", None)
+        found.append(own(environment, member, service) if own is not None else "")
+    return "".join(found)
 
 
 def files(environment: Environment, member: Host) -> list[ManagedFile]:
