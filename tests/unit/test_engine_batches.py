@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import cast
 
 from hypothesis import given
@@ -19,8 +20,20 @@ class Ramps:
 
 
 @dataclass
+class Order:
+    order: list[str] = field(default_factory=list)
+    pause: float = 0.0
+
+
+@dataclass
 class Common:
     rollout: Ramps
+    release: Order = field(default_factory=Order)
+
+
+@dataclass
+class Placed:
+    role: str
 
 
 @dataclass
@@ -31,6 +44,7 @@ class Described:
     common: Common
     env: str = "production"
     name: str = field(default="shop/production")
+    services: dict[str, Placed] = field(default_factory=dict)
 
 
 def environment(
@@ -119,3 +133,32 @@ def test_side_by_side_every_host_is_in_one_batch_and_each_role_still_begins_with
         sizes = [sum(batches.role_of(described.hosts[name]) == role for name in batch.hosts) for batch in made]
         alone = batches.production(environment(roles, ramps), roles)
         assert [size for size in sizes if size] == [len(batch.hosts) for batch in alone if batch.role == role]
+
+
+def ordered(order: list[str]) -> Environment:
+    """One host of each role; services that follow one another, with a pause."""
+    described = cast(Described, environment({f"h-{role[:2]}": (role,) for role in ("db", "ml", "app", "web")}, [100]))
+    described.common.release = Order(order, 30.0)
+    described.services = {"front": Placed("web"), "back": Placed("app"), "net": Placed("ml"), "jobs": Placed("app")}
+    return cast(Environment, described)
+
+
+def test_services_that_follow_one_another_bring_their_roles_into_that_order() -> None:
+    env = ordered(["back", "jobs", "net", "front"])
+    made = batches.production(env, env.hosts)
+    assert [batch.role for batch in made] == ["db", "app", "ml", "web"]
+    pauses = [batches.pause_before(env, one, two) for one, two in pairwise(made)]
+    assert pauses == [0.0, 30.0, 30.0]
+
+
+def test_without_an_order_roles_keep_theirs_and_nobody_waits() -> None:
+    env = ordered([])
+    made = batches.production(env, env.hosts)
+    assert [batch.role for batch in made] == ["db", "ml", "app", "web"]
+    assert {batches.pause_before(env, one, two) for one, two in pairwise(made)} == {0.0}
+
+
+def test_ramps_of_one_role_do_not_wait_for_each_other() -> None:
+    env = ordered(["back", "net"])
+    one, two = batches.Batch("app", ("a",)), batches.Batch("app", ("b",))
+    assert batches.pause_before(env, one, two) == 0.0

@@ -48,13 +48,14 @@ def ramp_sizes(count: int, ramps: Sequence[int]) -> list[int]:
 def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
     """Batches over `names` in the order of roles, hosts in the inventory's order."""
     chosen = set(names)
-    members: dict[str, list[str]] = {role: [] for role in ROLE_ORDER}
+    order = role_order(environment)
+    members: dict[str, list[str]] = {role: [] for role in order}
     for host in environment.hosts.values():
         if host.name in chosen:
             members[role_of(host)].append(host.name)
     rules = environment.common.rollout
     batches = []
-    for roles in _turns(rules.side_by_side):
+    for roles in _turns(order, rules.side_by_side):
         ramps = {role: _ramped(members[role], rules.ramps) for role in roles if members[role]}
         for steps in zip_longest(*ramps.values(), fillvalue=()):
             taking = [role for role, step in zip(ramps, steps, strict=True) if step]
@@ -62,11 +63,28 @@ def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
     return batches
 
 
-def _turns(side_by_side: Sequence[Sequence[str]]) -> list[list[str]]:
+def role_order(environment: Environment) -> list[str]:
+    """The roles as this system's take their turns: those of `release.order`'s services in its order, in the places
+    that they have among all roles."""
+    services = environment.services
+    wanted = list(dict.fromkeys(services[name].role for name in environment.common.release.order if name in services))
+    theirs = iter(wanted)
+    return [next(theirs) if role in wanted else role for role in ROLE_ORDER]
+
+
+def pause_before(environment: Environment, before: Batch, batch: Batch) -> float:
+    """Seconds to wait between two batches: `release.pause` between those of two services of `release.order`."""
+    services = environment.services
+    ordered = {services[name].role for name in environment.common.release.order if name in services}
+    one, two = (set(each.role.split("+")) & ordered for each in (before, batch))
+    return environment.common.release.pause if one and two and one != two else 0.0
+
+
+def _turns(order: Sequence[str], side_by_side: Sequence[Sequence[str]]) -> list[list[str]]:
     """All roles in their order; those that go side by side where the first of them stands."""
-    group_of = {role: sorted(group, key=ROLE_ORDER.index) for group in side_by_side for role in group}
-    turns = [group_of.get(role, [role]) for role in ROLE_ORDER]
-    return [turn for role, turn in zip(ROLE_ORDER, turns, strict=True) if turn[0] == role]
+    group_of = {role: sorted(group, key=order.index) for group in side_by_side for role in group}
+    turns = [group_of.get(role, [role]) for role in order]
+    return [turn for role, turn in zip(order, turns, strict=True) if turn[0] == role]
 
 
 def _ramped(names: Sequence[str], ramps: Sequence[int]) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mainstay import verify
 from mainstay.engine import ledger, runs
-from mainstay.engine.batches import Batch
+from mainstay.engine.batches import Batch, pause_before
 from mainstay.engine.putback import put_back
 from mainstay.engine.report import BatchResult, EnvironmentResult
 from mainstay.engine.runs import OpenRun
@@ -39,15 +39,26 @@ class Phase:
         """
         started = time.monotonic()
         try:
+            before: Batch | None = None
             for batch in self.batches:
                 names = [name for name in batch.hosts if name not in self.verified]
+                if names and before:
+                    self._wait(pause_before(self.writer.environment, before, batch))
                 if names and not self._one(Batch(batch.role, tuple(names))):
                     break
+                before = batch
             else:
                 self._finish()
         finally:
             self.result.seconds = round(time.monotonic() - started, 1)
         return self.result
+
+    def _wait(self, seconds: float) -> None:
+        """Lets what was changed serve for a while, before the next service follows."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._check_stop()
+            time.sleep(min(left, 1))
 
     def _one(self, batch: Batch) -> bool:
         """One batch; whether the rollout goes on."""
