@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mainstay import change, inventory, offline
+from mainstay import change, inventory, offline, outside
 from mainstay.cli import output, progress, target
 from mainstay.engine import gate, holds, snapshot
 from mainstay.engine.holds import Hold
@@ -44,15 +44,16 @@ def command(
     with progress.working(f"asking {len(names)} hosts"), Fleet(loaded, names) as fleet:
         outcome = fleet.plan(target.site())
         refusals = ask(loaded, fleet)
+        pending = outside.pending(loaded) if limit is None else {}
     if json:
-        output.data(as_json(loaded, outcome, refusals))
+        output.data(as_json(loaded, outcome, refusals, pending))
     else:
-        show(outcome, diff=diff)
+        show(outcome, pending, diff=diff)
         _show_refusals(loaded, refusals)
         output.unproven(loaded.unproven)
     if not outcome.ok:
         return 1
-    return FOUND_CHANGES if exit_code and outcome.changes else 0
+    return FOUND_CHANGES if exit_code and (outcome.changes or pending) else 0
 
 
 def ask(environment: Environment, fleet: Fleet) -> Refusals:
@@ -67,7 +68,9 @@ def ask(environment: Environment, fleet: Fleet) -> Refusals:
     return Refusals(found, gate.shut(environment, proof))
 
 
-def as_json(environment: Environment, outcome: FleetOutcome, refusals: Refusals) -> dict[str, Any]:
+def as_json(
+    environment: Environment, outcome: FleetOutcome, refusals: Refusals, pending: dict[str, list[str]]
+) -> dict[str, Any]:
     """The plan as `docs/json/plan.schema.json` describes it."""
     return {
         "environment": environment.name,
@@ -78,6 +81,7 @@ def as_json(environment: Environment, outcome: FleetOutcome, refusals: Refusals)
         "gate": refusals.gate,
         "unproven": environment.unproven,
         "hosts": {name: _host_json(host) for name, host in outcome.hosts.items()},
+        "outside": pending,
     }
 
 
@@ -99,7 +103,7 @@ def _host_json(host: HostOutcome) -> dict[str, Any]:
     }
 
 
-def show(outcome: FleetOutcome, *, diff: bool) -> None:
+def show(outcome: FleetOutcome, pending: dict[str, list[str]], *, diff: bool) -> None:
     """The plan for a person: changes a host (`~`), remarks (`!`), then one line of summary."""
     for name, host in outcome.hosts.items():
         if not host.ok:
@@ -112,6 +116,10 @@ def show(outcome: FleetOutcome, *, diff: bool) -> None:
             output.line(f"  {mark} {op.name}")
             for note in op.notes:
                 _show_note(note.subject, note.text, diff=diff)
+    for name, lines in pending.items():
+        output.line(f"{name}: {lines[0]}", style="yellow")
+        for line in lines[1:]:
+            output.line(f"      {line}", style="dim")
     failed = f", {len(outcome.failed)} hosts failed" if outcome.failed else ""
     output.line(f"{outcome.changes} changes on {len(outcome.hosts)} hosts{failed}")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from mainstay import outside
 from mainstay.cli import output, progress, target
-from mainstay.verify import VerifyOutcome, verify
+from mainstay.inventory import Environment
+from mainstay.verify import Check, VerifyOutcome, verify
 
 
 def command(
@@ -27,6 +30,8 @@ def command(
     target.announce("verify", loaded, names)
     with progress.working(f"checking {len(names)} hosts"):
         outcome = verify(loaded, names, component)
+        if limit is None:
+            outcome.checks += _outside(loaded, component)
     if json:
         checks = [asdict(check) for check in outcome.checks]
         output.data({"environment": loaded.name, "ok": outcome.ok, "checks": checks, "unproven": loaded.unproven})
@@ -34,6 +39,22 @@ def command(
         show(outcome, verbose=verbose)
         output.unproven(loaded.unproven)
     return 0 if outcome.ok else 1
+
+
+def _outside(environment: Environment, components: list[str] | None) -> list[Check]:
+    """The checks of what is on no host; one that fails where it does not answer."""
+    found: list[Check] = []
+    for each in outside.of(environment):
+        if components is not None and each.component not in components:
+            continue
+        started = time.monotonic()
+        try:
+            checks = each.verify()
+        except outside.OutsideError as error:
+            checks = [("answers", str(error))]
+        seconds = (time.monotonic() - started) / max(1, len(checks))
+        found += [Check(each.name, each.component, check, not why, why, round(seconds, 3)) for check, why in checks]
+    return found
 
 
 def show(outcome: VerifyOutcome, *, verbose: bool = False) -> None:

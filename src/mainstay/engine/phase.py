@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from mainstay import verify
+from mainstay import outside, verify
 from mainstay.engine import ledger, runs
 from mainstay.engine.batches import Batch, pause_before
-from mainstay.engine.putback import put_back
+from mainstay.engine.putback import put_back, put_back_outside
 from mainstay.engine.report import BatchResult, EnvironmentResult
 from mainstay.engine.runs import OpenRun
 from mainstay.engine.snapshot import DONE, VERIFIED
 from mainstay.engine.writer import Work, Writer
-from mainstay.errors import HostError, Interrupted
+from mainstay.errors import HostError, Interrupted, MainstayError
 from mainstay.outcome import FleetOutcome
 
 
@@ -48,7 +48,8 @@ class Phase:
                     break
                 before = batch
             else:
-                self._finish()
+                if self._outside():
+                    self._finish()
         finally:
             self.result.seconds = round(time.monotonic() - started, 1)
         return self.result
@@ -159,6 +160,55 @@ class Phase:
         self.result.result = ledger.INCOMPLETE if left else ledger.PUT_BACK
         self.result.reason = told
         return False
+
+    def _outside(self) -> bool:
+        """What is on no host follows the hosts, which are all verified; whether the run may end."""
+        for each in outside.of(self.writer.environment):
+            lacking = [name for name in each.hosts if name not in self.verified]
+            if lacking:
+                self.writer.reporter.told(f"{each.name} stays as it is: {', '.join(lacking)} took no part in this run")
+            elif not self._follow(each):
+                return False
+        return True
+
+    def _follow(self, each: outside.Outside) -> bool:
+        self._check_stop()
+        step = f"{self.writer.environment.name} {each.name}"
+        result = BatchResult(each.name, [])
+        self.result.batches.append(result)
+        self.writer.reporter.begin(step, [])
+        started = time.monotonic()
+        try:
+            result.changes = each.apply(self.writer.meta.run)
+            checks = each.verify()
+            wrong = [f"{check}: {reason}" for check, reason in checks if reason]
+            result.passed, result.failed = len(checks) - len(wrong), len(wrong)
+        except MainstayError as error:
+            wrong = [str(error)]
+        result.failures = {each.name: wrong[0]} if wrong else {}
+        result.seconds = round(time.monotonic() - started, 1)
+        summary = wrong[0] if wrong else f"{result.changes} changes, {result.passed} checks passed"
+        self.writer.reporter.end(step, result.seconds, summary)
+        self._check_stop()
+        # A rollback is for hosts that fail their users now: it does not wait for a store that does not answer.
+        if not wrong or self.writer.meta.verb == "rollback":
+            return True
+        self.result.put_back += put_back_outside(self.writer, self.writer.meta.run)
+        self._all_back(f"{each.name}: {wrong[0]}")
+        return False
+
+    def _all_back(self, told: str) -> None:
+        """Puts every host back that this run began with, and says what came of it."""
+        names = [name for group in self.begun for name in group]
+        self.writer.lease.check()
+        self.writer.reporter.begin(f"{self.writer.environment.name} put back", names)
+        started = time.monotonic()
+        self.result.put_back += put_back(self.writer, self.begun, told)
+        left = [entry.host for entry in self.result.put_back if not entry.ok]
+        summary = f"incomplete on {', '.join(left)}" if left else "every host is as it was"
+        self.writer.reporter.end(f"{self.writer.environment.name} put back", time.monotonic() - started, summary)
+        self.result.result = ledger.INCOMPLETE if left else ledger.PUT_BACK
+        self.result.reason = told
 
     def _finish(self) -> None:
         for name, why in runs.mark(self.writer.fleet, sorted(self.verified), self.writer.meta.run, DONE).failed.items():

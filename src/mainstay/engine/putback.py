@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mainstay import outside
 from mainstay.engine import ledger, runs, scripts, snapshot
 from mainstay.engine.report import PutBack
 from mainstay.engine.writer import Writer
+from mainstay.errors import MainstayError
 
 BACK_S = 900.0
 
@@ -38,6 +40,18 @@ def put_back(writer: Writer, groups: Sequence[Iterable[str]], reason: str) -> li
     partly = [result.host for result in results if not result.ok and writer.fleet.alive(result.host)]
     if partly:
         writer.record(partly, ledger.INCOMPLETE, reason)
+    return results
+
+
+def put_back_outside(writer: Writer, run: str) -> list[PutBack]:
+    """Takes back what the run did outside of hosts, last first; a result for each thing that there is."""
+    results: list[PutBack] = []
+    for each in reversed(outside.of(writer.environment)):
+        try:
+            left = each.put_back(run)
+        except MainstayError as error:
+            left = [str(error)]
+        results.append(PutBack(each.name, not left, left))
     return results
 
 

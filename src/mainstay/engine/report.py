@@ -85,8 +85,13 @@ class EnvironmentResult:
 
     @property
     def ok(self) -> bool:
-        """Verified, and no host failed within the budget either."""
+        """Verified, and nothing failed within the budget either."""
         return self.result == "verified" and not self.failures
+
+    @property
+    def hosts_ok(self) -> bool:
+        """The same, as far as hosts go."""
+        return self.result == "verified" and not any(batch.failures for batch in self.batches if batch.hosts)
 
 
 @dataclass

@@ -82,7 +82,7 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
             work = Work(entry(RELEASES_ONLY), _components(), budget=0)
             # All at once: each host proves the release on its other slot before it gets a request, and time counts.
             outcome = Phase(writer, work, batches.whole(target, names), found).run()
-            if outcome.ok:
+            if outcome.hosts_ok:
                 _hold(writer, steps, request.reason)
         result.seconds = time.monotonic() - started
         result.environments.append(outcome)

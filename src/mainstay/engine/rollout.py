@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from mainstay import artefacts, change, offline
+from mainstay import artefacts, change, offline, outside
 from mainstay.engine import batches, gate, index, ledger, runs, snapshot
 from mainstay.engine.entries import entry
 from mainstay.engine.phase import Phase
-from mainstay.engine.putback import put_back
+from mainstay.engine.putback import put_back, put_back_outside
 from mainstay.engine.report import EnvironmentResult, Reporter, RunResult
 from mainstay.engine.runs import Meta, OpenRun
 from mainstay.engine.stop import Stop
@@ -104,6 +104,7 @@ class Rollout:
         states = read(fleet, self.request.of(environment))
         gate.check_lease(environment, states)
         gate.check_artefacts(environment, states, self.request.of(environment))
+        outside.pending(environment)
         self._check(environment, states)
 
     def _check(self, environment: Environment, states: Mapping[str, snapshot.HostState]) -> OpenRun | None:
@@ -252,7 +253,8 @@ def _abort_one(writer: Writer, found: OpenRun, blank: Meta, reason: str) -> Envi
     writer.reporter.begin(f"{environment.name} put back", found.to_put_back)
     started = time.monotonic()
     order = batches.of(environment, found.to_put_back)
-    outcome.put_back = put_back(writer, [batch.hosts for batch in order if batch.hosts], outcome.reason)
+    outcome.put_back = put_back_outside(writer, found.run)
+    outcome.put_back += put_back(writer, [batch.hosts for batch in order if batch.hosts], outcome.reason)
     outcome.seconds = round(time.monotonic() - started, 1)
     if not all(entry.ok for entry in outcome.put_back):
         outcome.result = ledger.INCOMPLETE

@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -24,13 +26,15 @@ class Stocked:
 
     def __init__(self, app: App, file: Path) -> None:
         self._app, self._file, self._seen = app, file, 0.0
+        self._lock = Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answers a request."""
         changed = self._file.stat().st_mtime
-        if changed != self._seen:
-            stock(json.loads(self._file.read_text(encoding="utf-8")))
-            self._seen = changed
+        with self._lock:
+            if changed != self._seen:
+                stock(json.loads(self._file.read_text(encoding="utf-8")))
+                self._seen = changed
         return self._app(environ, start_response)
 
 
@@ -46,7 +50,7 @@ def stock(wanted: dict[str, list[str]]) -> None:
     cdn: Any = cloudfront_backends[ACCOUNT]["aws"]
     for name in wanted["distributions"]:
         if name not in cdn.distributions:
-            distribution, *_ = cdn.create_distribution(_CONFIG, [])
+            distribution, *_ = cdn.create_distribution(deepcopy(_CONFIG), [])
             # moto gives each an id of its own; the inventory has the one that its operator's has.
             cdn.distributions[name] = cdn.distributions.pop(distribution.distribution_id)
             distribution.distribution_id = distribution.id = name
@@ -54,7 +58,7 @@ def stock(wanted: dict[str, list[str]]) -> None:
 
 _CONFIG: dict[str, Any] = {
     "CallerReference": "lab",
-    "Origins": {"Items": {"Origin": {"Id": "store", "DomainName": "store.lab"}}},
+    "Origins": {"Items": [{"Id": "store", "DomainName": "store.lab"}]},
     "DefaultCacheBehavior": {"TargetOriginId": "store", "ViewerProtocolPolicy": "allow-all"},
     "Comment": "",
     "Enabled": "true",
