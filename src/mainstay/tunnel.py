@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tempfile
 import time
@@ -27,15 +28,15 @@ def forwarded(environment: Environment, via: Host, address: str, port: int) -> I
         HostError: no connection to `via`, or it does not forward.
     """
     with tempfile.TemporaryDirectory(prefix="mainstay-tunnel-") as folder:
-        socket = Path(folder) / f".s.PGSQL.{port}"
+        door = Path(folder) / f".s.PGSQL.{port}"
         target = f"[{address}]" if ":" in address else address
-        options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{socket}:{target}:{port}"]
+        options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{door}:{target}:{port}"]
         command = ssh.command_line(environment, via)
         process = subprocess.Popen(
             [*command[:1], *options, *command[1:]], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         try:
-            _await(process, socket, via.name)
+            await_listener(process, door, via.name)
             yield Path(folder)
         finally:
             process.terminate()
@@ -44,12 +45,26 @@ def forwarded(environment: Environment, via: Host, address: str, port: int) -> I
                 process.stderr.close()
 
 
-def _await(process: subprocess.Popen[str], socket: Path, name: str) -> None:
+def await_listener(process: subprocess.Popen[str], door: Path, name: str) -> None:
+    """Waits until the process takes connections at the socket `door`; between making it and listening it refuses them.
+
+    Raises:
+        HostError: the process, which goes through host `name`, ended or is too slow.
+    """
     deadline = time.monotonic() + READY_S
-    while not socket.exists():
+    while not _takes_connections(door):
         if process.poll() is not None:
             lines = (process.stderr.read() if process.stderr else "").strip().splitlines()
             raise HostError(name, f"no tunnel: {lines[-1] if lines else f'ssh ended with {process.returncode}'}")
         if time.monotonic() > deadline:
             raise HostError(name, f"no tunnel within {READY_S:g} s")
         time.sleep(0.02)
+
+
+def _takes_connections(door: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(door))
+        except OSError:
+            return False
+    return True

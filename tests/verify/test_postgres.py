@@ -211,7 +211,7 @@ def test_databases_are_open_to_their_roles_only(sql: Any, postgres: Section) -> 
 def test_only_owners_create_in_public(sql: Any, postgres: Section) -> None:
     for database in postgres.databases:
         query = "SELECT rolname, has_schema_privilege(oid, 'public', 'CREATE') AS creates FROM pg_roles"
-        creates = {name: creates for name, creates in sql(query, database)}
+        creates = dict(sql(query, database))
         for name, role in postgres.roles.items():
             if database in role.databases:
                 right = creates.get(name) == (role.kind == "owner")
