@@ -61,6 +61,7 @@ def upstream(reach: Callable[[str], Any], cluster: Cluster) -> Rows:
     return _rows(reach("db"), cluster)
 
 
+@pytest.mark.roles("db", "db_replica")
 def test_the_certificate_is_the_hosts_by_the_internal_ca(
     host: Any, environment: Environment, member: Host, own: Section
 ) -> None:
