@@ -104,9 +104,10 @@ def test_ci_says_what_the_gates_ask_for(service: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["backend", "--fault", "fire"], "found fault 'fire' for backend, expected one of: none, health, crash, slow"),
+        (["backend", "--fault", "fire"], "found fault 'fire' for backend, expected one of: none, health, crash, slow "),
         (["frontend", "--fault", "slow"], "found fault 'slow' for frontend, expected one of:"),
-        (["api"], "found service 'api', expected one of: backend, frontend"),
+        (["api"], "found 'api', expected a system of inventories/, or a service of everydayai"),
+        (["everydayai/api"], "found service 'api' of everydayai, expected one of: backend, frontend"),
         (["backend", "--version", "../1"], "found version '../1', expected one such as 1.2.0"),
         (["backend", "--version", "1.0"], "found version '1.0', expected one such as 1.2.0"),
     ],
@@ -259,7 +260,8 @@ def test_dead_dependencies_harm_only_what_needs_them(start: Start, release: Path
     status, metrics = instance.get("/metrics")
     assert status == 200
     assert 'app_info{version="3.1.4"} 1' in metrics
-    assert re.search(r'http_requests_total\{worker="\d+",method="GET",code="503"\} 4', metrics)
+    assert re.search(r'http_requests_total\{worker="\d+",method="GET",status="503"\} 4', metrics)
+    assert re.search(r'http_request_duration_seconds_bucket\{worker="\d+",le="\+Inf"\} [5-9]', metrics)
     for key, expected in ((JWT_KEY, 200), ("planted-previous-0123456789-0123456789", 200), ("x" * 40, 401)):
         assert instance.get("/api/me", token(instance, release, key))[0] == expected
     log = instance.log.read_text()

@@ -10,7 +10,9 @@ from typing import Any
 
 import psycopg
 
-log = logging.getLogger("backend")
+from build_info import NAME
+
+log = logging.getLogger(NAME)
 
 CONNECT_S = 2
 QUERY_S = 3.0
@@ -24,14 +26,22 @@ class DatabaseError(Exception):
     """The database did not answer, or refused; the message is for the log and the operator."""
 
 
+class NotUsedError(DatabaseError):
+    """Nothing names a database: this service uses none."""
+
+
 class MissingTableError(DatabaseError):
     """A table is not there: its migration has not been applied."""
 
 
 class Database:
-    """At most `size` connections; host, role and password come from libpq's variables (PGHOST, PGUSER ...)."""
+    """At most `size` connections.
 
-    def __init__(self, size: int) -> None:
+    Host, role and password come from libpq's variables (PGHOST, PGUSER ...) and from `address`; None is no database.
+    """
+
+    def __init__(self, size: int, address: str | None) -> None:
+        self.address = address
         self.size = size
         self.in_use = 0
         self._free = asyncio.Semaphore(size)
@@ -43,6 +53,8 @@ class Database:
         Raises:
             DatabaseError: no connection, no answer in time, or the statement failed.
         """
+        if self.address is None:
+            raise NotUsedError("not used")
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._free.acquire()
@@ -71,7 +83,12 @@ class Database:
             except psycopg.OperationalError:
                 continue
         connection = await psycopg.AsyncConnection.connect(
-            connect_timeout=CONNECT_S, application_name="backend", autocommit=True
+            self.address or "",
+            connect_timeout=CONNECT_S,
+            application_name=NAME,
+            autocommit=True,
+            # A pooler may send the next statement to a connection that never prepared it.
+            prepare_threshold=None,
         )
         return await self._run(connection, query, parameters)
 

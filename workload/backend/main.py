@@ -20,9 +20,11 @@ from starlette.routing import Route
 
 import settings as settings_module
 import tokens
-from build_info import FAULT, VERSION
+from build_info import FAULT, NAME, VERSION
 from cache import Cache, CacheError
+from cache import NotUsedError as NoCacheError
 from database import Database, DatabaseError, MissingTableError, Rows, ensure_items
+from database import NotUsedError as NoDatabaseError
 from telemetry import Metrics, RequestLog, Slow, configure_logging
 
 # uvicorn stops its parent process on this code; on another it would start the worker again, for ever.
@@ -39,9 +41,9 @@ except settings_module.SettingsError as error:
     raise SystemExit(STARTUP_FAILURE) from None
 
 configure_logging(settings.log_level)
-log = logging.getLogger("backend")
+log = logging.getLogger(NAME)
 metrics = Metrics(VERSION)
-database = Database(settings.pool_size)
+database = Database(settings.pool_size, settings.database)
 cache = Cache(settings)
 
 
@@ -54,21 +56,18 @@ async def health(_request: Request) -> Response:
 
 async def health_db(_request: Request) -> Response:
     """PostgreSQL answers a real query."""
-    error = await _database_error()
-    return JSONResponse({"status": "disconnected"} if error else {"status": "connected"}, 503 if error else 200)
+    return _dependency(await _database_state())
 
 
 async def health_redis(_request: Request) -> Response:
     """Redis answers PING, SET and GET."""
-    error = await _cache_error()
-    return JSONResponse({"status": "disconnected"} if error else {"status": "connected"}, 503 if error else 200)
+    return _dependency(await _cache_state())
 
 
 async def health_ready(_request: Request) -> Response:
     """The service and what it depends on."""
-    errors = await asyncio.gather(_database_error(), _cache_error())
-    db, redis = ("disconnected" if error else "connected" for error in errors)
-    ready = not any(errors) and FAULT != "health"
+    db, redis = await asyncio.gather(_database_state(), _cache_state())
+    ready = "disconnected" not in (db, redis) and FAULT != "health"
     body = {"status": "ready" if ready else "not ready", "db": db, "redis": redis}
     return JSONResponse(body, 200 if ready else 503)
 
@@ -127,35 +126,45 @@ async def _items(query: str, *parameters: str) -> Rows:
     return await database.fetch(query, parameters)
 
 
-async def _database_error() -> str:
+def _dependency(state: str) -> Response:
+    return JSONResponse({"status": state}, 503 if state == "disconnected" else 200)
+
+
+async def _database_state() -> str:
     try:
         await database.fetch("SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database()")
-    except DatabaseError as error:
-        return str(error)
-    return ""
+    except NoDatabaseError:
+        return "not used"
+    except DatabaseError:
+        return "disconnected"
+    return "connected"
 
 
-async def _cache_error() -> str:
+async def _cache_state() -> str:
     try:
         await cache.probe()
-    except CacheError as error:
-        return str(error)
-    return ""
+    except NoCacheError:
+        return "not used"
+    except CacheError:
+        return "disconnected"
+    return "connected"
 
 
 async def unavailable(_request: Request, _error: Exception) -> Response:
     """A dependency does not answer; the log says which and why."""
+    if isinstance(_error, NoDatabaseError):
+        return JSONResponse({"error": "this service uses no database"}, 501)
     return JSONResponse({"error": "a dependency does not answer"}, 503)
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[None]:
     """Says when this worker serves, and closes the pools after its last request."""
-    log.info("backend %s serves %s", VERSION, settings.environment)
+    log.info("%s %s serves %s", NAME, VERSION, settings.environment)
     yield
     await database.close()
     await cache.close()
-    log.info("backend %s stopped", VERSION)
+    log.info("%s %s stopped", NAME, VERSION)
 
 
 app = Starlette(

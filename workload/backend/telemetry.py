@@ -11,11 +11,14 @@ from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-log = logging.getLogger("backend")
+from build_info import NAME
+
+log = logging.getLogger(NAME)
 
 # Probes come several times a second; they are logged when they fail.
 QUIET = ("/health", "/metrics", "/version")
 SLOW_S = 2.0
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 def configure_logging(level: str) -> None:
@@ -32,9 +35,18 @@ class Metrics:
         self.started = time.time()
         self.requests: Counter[tuple[str, int]] = Counter()
         self.seconds = 0.0
+        self.buckets = [0] * len(BOUNDS)
+
+    def observe(self, method: str, status: int, seconds: float) -> None:
+        """One answered request."""
+        self.requests[method, status] += 1
+        self.seconds += seconds
+        for index, bound in enumerate(BOUNDS):
+            self.buckets[index] += seconds <= bound
 
     def render(self, pool_size: int, pool_in_use: int) -> str:
         """The text format of Prometheus, version 0.0.4."""
+        total = sum(self.requests.values())
         worker = f'worker="{os.getpid()}"'
         lines = [
             "# TYPE app_info gauge",
@@ -43,12 +55,16 @@ class Metrics:
             f"process_start_time_seconds{{{worker}}} {self.started:.3f}",
             "# TYPE http_requests_total counter",
             *(
-                f'http_requests_total{{{worker},method="{method}",code="{code}"}} {count}'
-                for (method, code), count in sorted(self.requests.items())
+                f'http_requests_total{{{worker},method="{method}",status="{status}"}} {count}'
+                for (method, status), count in sorted(self.requests.items())
             ),
-            "# TYPE http_request_duration_seconds summary",
+            "# TYPE http_request_duration_seconds histogram",
+            *(
+                f'http_request_duration_seconds_bucket{{{worker},le="{bound}"}} {count}'
+                for bound, count in zip((*BOUNDS, "+Inf"), (*self.buckets, total), strict=True)
+            ),
             f"http_request_duration_seconds_sum{{{worker}}} {self.seconds:.6f}",
-            f"http_request_duration_seconds_count{{{worker}}} {sum(self.requests.values())}",
+            f"http_request_duration_seconds_count{{{worker}}} {total}",
             "# TYPE db_pool_size gauge",
             f"db_pool_size{{{worker}}} {pool_size}",
             "# TYPE db_pool_in_use gauge",
@@ -82,8 +98,7 @@ class RequestLog:
             await self.app(scope, receive, watch)
         finally:
             took = time.perf_counter() - start
-            self.metrics.requests[scope["method"], status] += 1
-            self.metrics.seconds += took
+            self.metrics.observe(scope["method"], status, took)
             if status >= 400 or not scope["path"].startswith(QUIET):
                 level = logging.ERROR if status >= 500 else logging.INFO
                 line = "request %s %s status_code=%d took %.0fms"
