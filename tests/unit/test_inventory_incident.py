@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mainstay.inventory.incident import Escalation, Severity
-from tests.unit.inventories import Edit, copied, loaded, messages
+from tests.unit.inventories import SHIPPED, SYSTEMS, Edit, copied, loaded, messages
 
 LAST = "P2: {rank: 2, response: 2h}"
 PHASES = """incident:
@@ -31,9 +33,13 @@ CASES: dict[str, tuple[Edit, str]] = {
         "oncall.devops[1]: found somebody who is not shown, "
         "expected an operator (alex), or vault for whom the secret store names",
     ),
+    "nobody behind the first": (
+        ("system.yaml", "  devops: [vault, vault]", "  devops: [vault]"),
+        "oncall.devops: found a list of 1, expected at least 2 of them",
+    ),
     "nobody on call": (
         ("system.yaml", "  devops: [vault, vault]", "  devops: []"),
-        "oncall.devops: found an empty list, expected at least 1 of them",
+        "oncall.devops: found an empty list, expected at least 2 of them",
     ),
     "a worse severity that waits longer": (
         ("system.yaml", "P0: {rank: 0, response: 0s}", "P0: {rank: 0, response: 45m}"),
@@ -95,6 +101,38 @@ CASES: dict[str, tuple[Edit, str]] = {
 @pytest.mark.covers("DF-94")
 def test_each_fault_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
     assert messages(copied(tmp_path, edit)) == [message]
+
+
+@pytest.mark.covers("IR-01")
+def test_an_alert_of_a_severity_that_is_not_described_is_refused(tmp_path: Path) -> None:
+    edit = ("system.yaml", "alerts:    ", "alerts:\n  P7: [{name: database_lost}]    ")
+    found = messages(copied(tmp_path, edit))
+    assert "alerts.P7: found a severity that is not described, expected one of P0, P1, P2" in found
+
+
+@pytest.mark.covers("IR-13", "IR-17")
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_no_shipped_inventory_holds_a_persons_number(system: str) -> None:
+    """Vendors' own are nobody's; on call are two for each field, by account or by their place in the secret store."""
+    for name in ("system.yaml", "staging.yaml", "production.yaml"):
+        values = yaml.safe_load((SHIPPED / system / name).read_text(encoding="utf-8"))
+        values.pop("vendors", None)
+        assert re.findall(r"\+\d[\d ()-]{7,}\d", yaml.safe_dump(values)) == []
+        for who in values.get("oncall", {}).values():
+            assert len(who) == 2
+
+
+@pytest.mark.covers("IR-13")
+def test_a_number_among_contacts_is_refused(tmp_path: Path) -> None:
+    edit = ("system.yaml", "security: security@everydayai.test", "security: +49 30 901820")
+    assert messages(copied(tmp_path, edit)) == [
+        "contacts.security: found '+49 30 901820', "
+        "expected an e-mail address, or vault; telephone numbers belong in the secret store"
+    ]
+
+
+def test_a_vendor_whom_nobody_knows_how_to_ask_is_noted(tmp_path: Path) -> None:
+    assert "vendors.kie: nobody knows whom to ask (IR-18)" in loaded(copied(tmp_path)).notes
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:

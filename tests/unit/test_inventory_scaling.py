@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.errors import InventoryError
+from mainstay.inventory import load
 from tests.unit.inventories import Edit, copied, loaded, messages
 
 
@@ -79,6 +81,20 @@ CASES: dict[str, tuple[Edit, str]] = {
 def test_each_fault_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
     there = [shared("backend: {}")] if edit[0] == "production.yaml" else []
     assert messages(copied(tmp_path, *there, edit)) == [message]
+
+
+@pytest.mark.covers("SC-16")
+def test_fewer_hosts_than_a_change_without_downtime_needs_are_refused(tmp_path: Path) -> None:
+    """Production of a system that never runs fewer than three, with one of its three hosts away."""
+    path = copied(tmp_path, system="toeic") / "inventories" / "toeic" / "production.yaml"
+    text = path.read_text()
+    path.write_text("".join(line for line in text.splitlines(keepends=True) if "toeic-app-3:" not in line))
+    with pytest.raises(InventoryError) as refused:
+        load("toeic", "production", root=tmp_path)
+    assert (
+        "scaling.app.least: found 3, and 2 by services.app.instances.base, expected no more than run at first"
+        in str(refused.value)
+    )
 
 
 def test_rules_and_counts(tmp_path: Path) -> None:

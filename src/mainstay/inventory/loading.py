@@ -205,13 +205,15 @@ def _environment(
 
 def _notes(common: SystemModel) -> list[str]:
     """What is allowed and still worth a second look."""
-    return [
+    late = [
         f"severity {name} escalates after its response time (IR-05)"
         for name, severity in common.severity.items()
         if severity.escalation is not None
         and severity.response is not None
         and seconds(severity.escalation.after) > seconds(severity.response)
     ]
+    unknown = [f"vendors.{name}: nobody knows whom to ask (IR-18)" for name, who in common.vendors.items() if not who]
+    return late + unknown
 
 
 def _named(service: Service, name: str) -> Service:

@@ -163,5 +163,7 @@ def _reachable(value: str) -> str:
 
 
 Contacts = dict[Identifier, Annotated[Line, AfterValidator(_reachable)]]
-OnCall = dict[Identifier, Annotated[list[str], Field(min_length=1)]]
+OnCall = dict[Identifier, Annotated[list[str], Field(min_length=2)]]
+"""By field: whoever answers first, and whoever does when the first does not (IR-17)."""
+
 Vendors = dict[Identifier, Vendor | None]
