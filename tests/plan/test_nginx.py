@@ -145,3 +145,57 @@ def test_reads_what_openssl_says() -> None:
     assert parse_certificate([*lines, "key fits", "key private"]) == Certificate(names, end, True, True)
     assert parse_certificate(lines) == Certificate(names, end, False, False)
     assert parse_certificate(["noise"]) is None
+
+
+PRELOAD = (
+    "system.yaml",
+    "static: frontend, ",
+    "static: frontend, preload: [/static/main.css, /static/app.js, /f/a.woff2], ",
+)
+
+
+@pytest.mark.covers("DF-70", "NX-03")
+def test_what_was_pushed_is_told_in_a_header(tmp_path: Path) -> None:
+    text = site(tmp_path / "with", PRELOAD)
+    links = [
+        "</static/main.css>; rel=preload; as=style",
+        "</static/app.js>; rel=preload; as=script",
+        "</f/a.woff2>; rel=preload; as=font; crossorigin",
+    ]
+    block = text[text.index("location = /index.html {") :].partition("}")[0]
+    assert f'add_header Link "{", ".join(links)}" always;' in block
+    assert "security-headers.conf" in block and "no-cache" in block
+    assert "http2_push" not in text
+    assert "location = /index.html" not in site(tmp_path / "without")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ("system.yaml", "static: frontend, ", "static: frontend, preload: [/logo.bmp], "),
+            "nginx.sites.site.preload[0]: found '/logo.bmp', expected the path of a file that ends with .css, .js, "
+            ".mjs, .woff2",
+        ),
+        (
+            ("system.yaml", "proxy: {/: backend}}", "proxy: {/: backend}, preload: [/a.js]}"),
+            "nginx.sites.api.preload: found preload without static, expected an index whose header has it",
+        ),
+    ],
+)
+def test_a_preload_of_nothing_is_refused(tmp_path: Path, edit: Edit, message: str) -> None:
+    assert message in messages(copied(tmp_path, edit))
+
+
+def test_a_port_is_open_to_services_that_are_told_where_it_is(tmp_path: Path) -> None:
+    worker = (
+        "  worker:\n    kind: python\n    role: ml\n    port: 8100\n    slots: {blue: 18100, green: 28100}\n"
+        "    exec: bin/worker --port {port}\n    limits: {memory_max: 100M}\n    health: [{path: /health}]\n"
+    )
+    told = ("system.yaml", "      PGHOST:", "      WORKER: {type: host, address_of: ml, required: true}\n      PGHOST:")
+    place = ("production.yaml", "roles: [cache]", "roles: [cache, ml]")
+    env = loaded(copied(tmp_path, ("system.yaml", "services:\n", f"services:\n{worker}"), told, place))
+    (port,) = [one for one in env.listeners(env.hosts["eai-cache-1"]) if one.port == 8100]
+    assert port.from_roles == ("web", "app")
+    (own,) = [one for one in env.listeners(env.hosts["eai-app-1"]) if one.port == 8000]
+    assert own.from_roles == ("web",)

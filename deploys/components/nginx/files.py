@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from deploys.components.nginx.model import Section, Site, listen_address, section
+from pathlib import PurePosixPath
+
+from deploys.components.nginx.model import PRELOADED_AS, Section, Site, listen_address, section
 from deploys.components.release.files import base_of
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host
@@ -98,7 +100,14 @@ def _site(environment: Environment, member: Host, nginx: Section, site: Site) ->
         static=base_of(environment, environment.services[site.static]) if site.static else "",
         peers=_peers_name(environment) if site.static and _peers(environment, member) else "",
         headers=security_headers(nginx),
+        preload=[_link(path) for path in site.preload],
     )
+
+
+def _link(path: str) -> str:
+    """One file in a Link header; a font is fetched as any page may, whoever asks for it."""
+    kind = PRELOADED_AS[PurePosixPath(path).suffix]
+    return f"<{path}>; rel=preload; as={kind}" + ("; crossorigin" if kind == "font" else "")
 
 
 def _proxies(environment: Environment, site: Site) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -38,12 +39,26 @@ def _header_value(value: str) -> str:
     return value
 
 
+PRELOADED_AS = {".css": "style", ".js": "script", ".mjs": "script", ".woff2": "font"}
+"""What a browser must be told of a file that it is to fetch ahead, by the end of its name."""
+
+
+def _preloaded(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", value) or PurePosixPath(value).suffix not in PRELOADED_AS:
+        raise ValueError(f"the path of a file that ends with {', '.join(PRELOADED_AS)}")
+    return value
+
+
+Preloaded = Annotated[str, AfterValidator(_preloaded)]
+
+
 class Site(StrictModel):
     """One virtual server: its names, and which service answers where."""
 
     server_names: list[Annotated[str, AfterValidator(_server_name)]] = Field(min_length=1)
     static: Name | None = Field(None, description="the static service served at /")
     proxy: dict[UrlPath, Name] = Field(default_factory=dict, description="path prefix to service")
+    preload: list[Preloaded] = Field(default_factory=list, description="what the index's header has browsers fetch too")
 
     def names(self, env: Environment) -> list[str]:
         """The server names in this environment."""
@@ -113,7 +128,7 @@ def listen_address(host: Host) -> str:
 def listeners(env: Environment, host: Host) -> list[Listener]:
     """On web hosts http and https for all; on app hosts each service's canonical port, for web hosts and probes."""
     nginx = section(env)
-    callers = ("web", "monitoring") if "monitoring" in env.sections else ("web",)
+    always = ["web", *(["monitoring"] if "monitoring" in env.sections else [])]
     found = [Listener(nginx.status_port, "nginx status", "loopback", key=("nginx", "status_port"))]
     if "web" in host.roles:
         found.append(Listener(nginx.http_port, "nginx http", "public", key=("nginx", "http_port")))
@@ -121,8 +136,15 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
     for service in env.services_on(host):
         if service.port is not None:
             key = ("services", service.name, "port")
+            callers = tuple(dict.fromkeys([*always, *_callers(env, service.role)]))
             found.append(Listener(service.port, f"nginx for {service.name}", "private", callers, key))
     return found if len(found) > 1 else []
+
+
+def _callers(env: Environment, role: str) -> list[str]:
+    """The roles of services that are told where hosts of `role` are, other than those hosts themselves."""
+    named = {s.role for s in env.services.values() if any(rule.address_of == role for rule in s.env_vars.values())}
+    return sorted(named - {role})
 
 
 def uses(env: Environment) -> set[str]:
@@ -140,6 +162,8 @@ def check(env: Environment) -> list[Problem]:
             problems.append(env.problem(key, "neither static nor proxy", "a service that answers"))
         if site.static is not None and "/" in site.proxy:
             problems.append(env.problem((*key, "proxy", "/"), "a proxy for / beside static", "one that answers /"))
+        if site.static is None and site.preload:
+            problems.append(env.problem((*key, "preload"), "preload without static", "an index whose header has it"))
         if site.static is not None and _kind(env, site.static) != "static":
             problems.append(env.problem((*key, "static"), repr(site.static), "a service of kind static"))
         for path, service in site.proxy.items():
