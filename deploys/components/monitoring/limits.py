@@ -48,7 +48,7 @@ def _beyond(measure: Measure, limit: float, severity: str, said: Threshold | Ale
     sign, word = ("<", "below") if measure.falls else (">", "above")
     summary = f"{where}: {{{{ $value | printf `%.1f` }}}}{measure.unit} {measure.says}, {word} {limit:g}"
     action = said.action if isinstance(said, Threshold) else None
-    return Rule(measure.alert, f"{measure.recorded} {sign} {limit:g}", severity, lasts, summary, action)
+    return Rule(said.called or measure.alert, f"{measure.recorded} {sign} {limit:g}", severity, lasts, summary, action)
 
 
 def measure_of(alert: Alert) -> str | None:
@@ -93,10 +93,10 @@ def _event(alert: Alert, severity: str) -> Rule:
     if alert.name in _LOST:
         name, expr, summary, _ = _LOST[alert.name]
         lasts = 60.0 if alert.for_ is None else alert.for_
-        return Rule(name, expr, severity, lasts, f"{{{{ $labels.host }}}}: {summary}")
+        return Rule(alert.called or name, expr, severity, lasts, f"{{{{ $labels.host }}}}: {summary}")
     match = _FAILS.fullmatch(alert.rule or "")
     assert match is not None  # noqa: S101  the model refuses other words
     times, minutes = match.groups()
     expr = f'count_over_time((probe_success{{job="health"}} == 0)[{minutes}m:1m]) >= {times}'
     summary = f"{{{{ $labels.service }}}} on {{{{ $labels.host }}}}: {{{{ $labels.check }}}} failed {times} times"
-    return Rule("ServiceDown", expr, severity, 0.0, f"{summary} in {minutes} minutes")
+    return Rule(alert.called or "ServiceDown", expr, severity, 0.0, f"{summary} in {minutes} minutes")

@@ -52,6 +52,9 @@ def _window(value: str) -> str:
     return value
 
 
+AlertName = Annotated[
+    str, AfterValidator(matching(r"[A-Z][A-Za-z0-9]{1,62}", "a name in one word, such as HighErrorRate"))
+]
 LegacyName = Annotated[str, AfterValidator(matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name of one word"))]
 
 
@@ -87,6 +90,7 @@ class Threshold(StrictModel):
     crit: float | None = None
     for_: Duration | None = Field(None, alias="for", description="how long it must last")
     action: Identifier | None = None
+    called: AlertName | None = Field(None, description="the name of its alerts; by default the measure's own")
 
 
 class Alert(StrictModel):
@@ -97,6 +101,7 @@ class Alert(StrictModel):
     above_pct: float | None = None
     above_ms: float | None = None
     for_: Duration | None = Field(None, alias="for")
+    called: AlertName | None = Field(None, description="its name where people see it; by default the rule's own")
 
 
 class Hours(StrictModel):
