@@ -111,7 +111,7 @@ def _gpus(env: Environment) -> Iterator[Problem]:
         most = service.instances.max
         if host.gpus < most:
             found = f"{host.gpus}, and up to {most} instances of {service.name} (instances.max)"
-            yield env.problem(("hosts", host.name, "gpus"), found, "a GPU for each instance")
+            yield env.problem(("hosts", host.name, "gpus"), found, "a GPU for each")
 
 
 def _model(env: Environment) -> Iterator[Problem]:

@@ -1,0 +1,5 @@
+"""spheroseg/production as pyinfra reads it."""
+
+from mainstay.inventory.groups import groups
+
+globals().update(groups(__file__))
