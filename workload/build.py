@@ -25,6 +25,7 @@ from pathlib import Path
 if not __package__:  # started as a script: its own folder is in the path, the project is not
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from workload import models
 from workload.described import EXAMPLE, EXAMPLES, Described, services
 from workload.packing import (
     ARCH,
@@ -292,6 +293,10 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for one in built:
         print(f"{one.sha256}  {one.path}")
+    for system in sorted({one.system for one in built} - {EXAMPLE}):
+        # What its inventory pins is the checksum of this stand-in; a real model is put in its place by hand.
+        for path in models.of(PROJECT / "inventories" / system / "system.yaml", args.out):
+            print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}")
     for system in {one.system for one in built} if args.pin else ():
         pin([one for one in built if one.system == system], PROJECT / "inventories" / system / RELEASES.name)
     return 0

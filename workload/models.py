@@ -27,8 +27,10 @@ def content(name: str) -> bytes:
     return b"".join(blocks)
 
 
-def named(inventory: object) -> str:
-    """The model that an inventory (`system.yaml`, read) takes from artefacts/; empty where it takes none."""
-    ml = inventory.get("ml") if isinstance(inventory, dict) else None
-    model = ml.get("model") if isinstance(ml, dict) else None
-    return str(model.get("file") or "") if isinstance(model, dict) else ""
+def of(inventory: Path, folder: Path) -> list[Path]:
+    """Builds the model that the inventory (a `system.yaml`) takes from artefacts/; nothing where it takes none."""
+    import yaml  # building the example needs the standard library only
+
+    data = yaml.safe_load(inventory.read_text(encoding="utf-8"))
+    name = ((data.get("ml") or {}).get("model") or {}).get("file")
+    return [build(name, folder)] if name else []
