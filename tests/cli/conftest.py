@@ -38,6 +38,7 @@ secrets:
   generators:
     JWT_SECRET_KEY: {encoding: base64, bytes: 64, min_chars: 88}
     COOKIE_KEY: {encoding: hex, bytes: 32}
+    MAP_API_KEY: {prefix: map-, encoding: hex, bytes: 16}
   issued: [MAP_API_KEY]
 """
 HOSTS = "hosts: {shop-app-1: {address: %s, roles: [app], memory: 1G, cores: 1, disk: 10G}}\n"

@@ -36,6 +36,14 @@ def test_generate_makes_what_the_inventory_needs_and_says_so(run: Run, project: 
     assert len(run("get", TARGET, "JWT_SECRET_KEY").stdout) == 88
 
 
+def test_a_stand_in_looks_as_its_generator_says_and_only_its_issuer_makes_the_real_one(run: Run) -> None:
+    refused = run("generate", TARGET)
+    assert refused.returncode != 0
+    assert "only their issuer can make MAP_API_KEY" in refused.stderr
+    assert run("generate", TARGET, "--stand-ins").returncode == 0
+    assert re.fullmatch(r"map-[0-9a-f]{32}", run("get", TARGET, "MAP_API_KEY").stdout)
+
+
 def test_generate_again_makes_nothing(filled: Run, project: Path) -> None:
     before = store_file(project).read_bytes()
     done = filled("generate", TARGET, "--stand-ins")

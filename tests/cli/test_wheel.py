@@ -107,7 +107,7 @@ def test_an_operators_component_replaces_the_bundled_one_file_by_file(installed,
         "    return [ManagedFile('/etc/nginx/nginx.conf', f'# {len(section(env).sites)} site\\n')]\n"
     )
     rendered = _rendered(installed, shop)
-    ours = {path: text for path, text in rendered["shop-stg-web-1"].items() if path.startswith("/etc/nginx/")}
-    assert ours == {"/etc/nginx/nginx.conf": "# 1 site\n"}, "its files are the operator's, its model the bundled one"
-    assert any("postgresql" in path for path in rendered["shop-stg-db-1"]), "other components are as they were"
+    ours = {path: text for path, text in rendered["shop-stg-1"].items() if path.startswith("/etc/nginx/")}
+    assert ours == {"/etc/nginx/nginx.conf": "# 2 site\n"}, "its files are the operator's, its model the bundled one"
+    assert any("postgresql" in path for path in rendered["shop-stg-1"]), "other components are as they were"
     _run(installed, "check", "shop", cwd=shop)

@@ -106,6 +106,7 @@ def test_a_file_damaged_anywhere_never_gives_a_traceback(store: SecretStore, dat
         (Generator(encoding="base64", bytes=64, min_chars=88), r"[A-Za-z0-9+/]{86}=="),
         (Generator(), r"[A-Za-z0-9_-]{43}"),
         (Generator(min_chars=32), r"[A-Za-z0-9_-]{43}"),
+        (Generator(prefix="https://alerts.test/"), r"https://alerts\.test/[A-Za-z0-9_-]{43}"),
     ],
 )
 def test_generators_make_one_line_of_the_runbooks_length(generator: Generator, pattern: str) -> None:
@@ -119,6 +120,7 @@ def test_generators_make_one_line_of_the_runbooks_length(generator: Generator, p
     [
         ({"encoding": "base64", "bytes": 32, "min_chars": 88}, "min_chars no more than what the generator makes"),
         ({"bytes": 8}, "greater than or equal to 16"),
+        ({"prefix": "two words"}, "match pattern"),
         ({"encoding": "base32"}, "'hex', 'base64' or 'urlsafe'"),
         ({"length": 9}, "Extra inputs are not permitted"),
     ],

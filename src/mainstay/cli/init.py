@@ -15,13 +15,13 @@ def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The system: lower-case letters, digits, hyphens.")],
     folder: Annotated[Path | None, typer.Option("--dir", help="Where to write it; by default ./NAME.")] = None,
 ) -> None:
-    """Write a project for a new system: one service behind nginx with PostgreSQL, on staging and production.
+    """Write a project for a new system: short links behind nginx, with PostgreSQL and monitoring, on one host.
 
-    Nothing that exists is overwritten.
+    It checks at once and rolls out in the lab; its README says how. Nothing that exists is overwritten.
     """
     target = folder or Path(name)
     written = example.write(name, target)
     schema.write(target / "inventories" / "schema")
     for path in written:
         output.line(str(path))
-    output.line(f"next: cd {target} && mainstay check {name} && mainstay lab up {name}")
+    output.line(f"next: cd {target} && mainstay check {name}; README.md there has the commands that roll it out")

@@ -14,7 +14,6 @@ from mainstay.cli import output
 from mainstay.errors import SecretError, UsageError
 from mainstay.secrets import Needed, SecretStore
 from mainstay.secrets.editing import edit_values
-from mainstay.secrets.generator import Generator
 from mainstay.secrets.store import today
 
 app = typer.Typer(no_args_is_help=True, help="Keep the secrets of an environment: encrypted, one age block a value.")
@@ -102,7 +101,7 @@ def generate(
     store = _store(target)
     needed = _needed(target)
     if stand_ins:
-        needed = [Needed(need.name, need.generator or Generator()) for need in needed]
+        needed = [Needed(need.name, need.stand_in) for need in needed]
     done = store.generate(needed)
     if done.new_identity:
         output.line(f"Made your age identity {done.new_identity} (mode 0600); keep a copy, without it nothing opens.")

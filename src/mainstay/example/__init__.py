@@ -16,6 +16,13 @@ from mainstay.inventory import Name
 # Nobody holds the private half: whoever rolls out without an own key learns it from staging, not from an intruder.
 NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINwe0qH4h3X1ZW0CKzTX0RLc/zxAJUyBJLu/cbexpHcm replace-me"
 INVENTORY = ("system.yaml", "staging.yaml", "production.yaml", "releases.yaml", "staging.py", "production.py")
+PROJECT = {
+    "gitignore": ".gitignore",
+    "project.md": "README.md",
+    "build.py": "build.py",
+    "service/main.py": "service/main.py",
+    "service/requirements.txt": "service/requirements.txt",
+}
 FIRST_PERSON = 1000  # Debian's accounts below this uid are the system's own
 SHARED_ACCOUNTS = {"debian", "admin", "ubuntu"}
 
@@ -35,7 +42,7 @@ def write(name: str, folder: Path) -> list[Path]:
     if inventory.exists():
         raise UsageError(f"{inventory}: found a system of that name already, expected a new one.")
     texts = {inventory / file: _text(file, name) for file in INVENTORY}
-    texts |= {folder / ".gitignore": _text("gitignore", name), folder / "README.md": _text("project.md", name)}
+    texts |= {folder / target: _text(file, name) for file, target in PROJECT.items()}
     written = []
     try:
         for path, text in texts.items():

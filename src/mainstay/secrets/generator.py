@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,6 +24,9 @@ class Generator(BaseModel):
     encoding: Encoding = "urlsafe"
     bytes: Annotated[int, Field(ge=16, le=1024)] = 32
     min_chars: Annotated[int, Field(ge=0)] = 0
+    prefix: Annotated[
+        str, Field(pattern=r"^[!-~]*$", description="stands before what is random: an URL's beginning")
+    ] = ""
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
@@ -35,19 +38,25 @@ class Generator(BaseModel):
     @property
     def length(self) -> int:
         """Number of characters of each value that this generator makes."""
-        return len(_encode(self.encoding, bytearray(self.bytes)))
+        return len(self.prefix + _encode(self.encoding, bytearray(self.bytes)))
 
     def generate(self) -> str:
         """A new random value from the operating system's own generator."""
-        return _encode(self.encoding, secrets.token_bytes(self.bytes))
+        return self.prefix + _encode(self.encoding, secrets.token_bytes(self.bytes))
 
 
 @dataclass(frozen=True)
 class Needed:
-    """A secret that an environment's inventory names, and how to make it; None where only its issuer can."""
+    """A secret that an environment's inventory names, and how to make it.
+
+    Attributes:
+        generator: None where only its issuer can.
+        stand_in: what one looks like that serves a lab, whoever issues the real one.
+    """
 
     name: str
     generator: Generator | None
+    stand_in: Generator = field(default_factory=Generator)
 
 
 def _encode(encoding: Encoding, data: bytes | bytearray) -> str:

@@ -17,15 +17,13 @@ def needed_secrets(env: Environment) -> list[Needed]:
     """The secrets that services' variables and components' sections name, sorted, each with its generator.
 
     A name without a generator of its own gets one for its variable's type (hex, base64 of `min_bytes`), else the common
-    one (32 bytes, urlsafe: 43 characters); what the inventory lists as issued by others has none.
+    one (32 bytes, urlsafe: 43 characters); what the inventory lists as issued by others has none, and a stand-in by the
+    same rules.
     """
     names = {name for part in (env.common, *env.sections.values()) for name in _names(type(part), (), part)}
-    rules = env.common.secrets
-    typed = dict(_typed(env))
-    generators = {
-        name: rules.generators.get(name) or typed.get(name) or Generator() for name in names if name not in rules.issued
-    }
-    return [Needed(name, generators.get(name)) for name in sorted(names)]
+    rules, typed = env.common.secrets, dict(_typed(env))
+    made = {name: rules.generators.get(name) or typed.get(name) or Generator() for name in sorted(names)}
+    return [Needed(name, None if name in rules.issued else how, how) for name, how in made.items()]
 
 
 def _typed(env: Environment) -> Iterator[tuple[str, Generator]]:
