@@ -82,6 +82,11 @@ def test_json(tmp_path: Path) -> None:
             ("init", "Bad_Name"),
             "NAME: found 'Bad_Name', expected a name of 1 to 24 lower-case letters, digits and inner",
         ),
+        (("lab", "up"), "SYSTEM: found nothing, expected a system, or --all."),
+        (
+            ("lab", "up", "--all", "everydayai"),
+            "--all: found everydayai beside it, expected every host of every system",
+        ),
         (("schema", "--out", "/proc/nowhere"), "/proc/nowhere: found a folder that cannot be written"),
     ],
 )

@@ -10,15 +10,17 @@ from typing import Annotated
 
 import typer
 
+from mainstay import project
 from mainstay.cli import output
+from mainstay.errors import UsageError
 from mainstay.inventory.stores import lab_from_environment
+from mainstay.lab import memory
 from mainstay.lab import status as lab_status
 from mainstay.lab.lab import Lab
 from mainstay.lab.state import names
 
 app = typer.Typer(no_args_is_help=True, help="Real Debian hosts on this machine: boot them, cut them off, kill them.")
 
-System = Annotated[str, typer.Argument(metavar="SYSTEM", help="A system: a folder of inventories/.")]
 Host = Annotated[str, typer.Argument(metavar="HOST", help="HOST, ENV/HOST or SYSTEM/ENV/HOST.")]
 
 
@@ -29,18 +31,43 @@ def _lab() -> Lab:
 
 @app.command()
 def up(
-    system: System,
+    system: Annotated[
+        str | None, typer.Argument(metavar="[SYSTEM]", help="A system: a folder of inventories/.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every system of inventories/, staging by default.")
+    ] = False,
     env: Annotated[str | None, typer.Option(help="Only this environment: staging or production.")] = None,
     debian: Annotated[int | None, typer.Option(help="12 or 13, instead of what the inventory says.")] = None,
     hosts: Annotated[str, typer.Option(help="Only these hosts, separated by commas.")] = "",
 ) -> int:
-    """Boot the hosts of a system; those that run are left as they are."""
-    lab = _lab()
-    begin = time.monotonic()
-    chosen = lab.up(system, [name for name in hosts.split(",") if name], env=env, debian=debian)
-    output.told(f"{len(chosen)} hosts of {system} are up after {time.monotonic() - begin:.1f} s")
+    """Boot the hosts of a system, or staging of all systems side by side; those that run are left as they are."""
+    systems = _systems(system, everything=everything, hosts=hosts)
+    lab, begin, before = _lab(), time.monotonic(), memory.in_use()
+    chosen = []
+    for name in systems:
+        only = [host for host in hosts.split(",") if host]
+        chosen += lab.up(name, only, env=env or ("staging" if everything else None), debian=debian)
+    seconds, more = time.monotonic() - begin, max(memory.in_use() - before, 0) / (1 << 20)
+    output.told(f"{len(chosen)} hosts of {', '.join(systems)} are up after {seconds:.1f} s; {more:.0f} MiB more in use")
     _show(lab)
     return 0
+
+
+def _systems(system: str | None, *, everything: bool, hosts: str) -> list[str]:
+    """What to boot.
+
+    Raises:
+        UsageError: neither a system nor all of them, or both, or some hosts of all.
+    """
+    if everything and (system or hosts):
+        raise UsageError(f"--all: found {system or '--hosts'} beside it, expected every host of every system.")
+    if not everything and system is None:
+        raise UsageError("SYSTEM: found nothing, expected a system, or --all.")
+    found = project.systems(project.root()) if system is None else [system]
+    if not found:
+        raise UsageError(f"{project.root()}: found no system, expected one: mainstay init NAME makes it.")
+    return found
 
 
 @app.command()
