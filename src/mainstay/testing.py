@@ -1,7 +1,7 @@
 """pytest plugin of the verifications: hosts and roles come from an inventory, results can be read by a program.
 
-    pytest tests/verify --inventory tchat/staging
-    pytest tests/verify --inventory tchat/staging --hosts=tchat-web-1
+    pytest tests/verify --inventory shop/staging
+    pytest tests/verify --inventory shop/staging --hosts=shop-web-1
 
 Without `--inventory` the plugin does nothing, so it may be installed beside any other test suite.
 """

@@ -17,7 +17,7 @@ from mainstay.inventory import Environment
 
 
 def command(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The system, for example everydayai.")],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The system, for example shop.")],
     *,
     env: Annotated[str | None, typer.Option(help="Only staging, or only production.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the rollout that was interrupted.")] = False,

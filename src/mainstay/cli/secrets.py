@@ -18,7 +18,7 @@ from mainstay.secrets.store import today
 
 app = typer.Typer(no_args_is_help=True, help="Keep the secrets of an environment: encrypted, one age block a value.")
 
-Target = Annotated[str, typer.Argument(metavar="SYSTEM/ENV", help="Such as everydayai/staging.", show_default=False)]
+Target = Annotated[str, typer.Argument(metavar="SYSTEM/ENV", help="Such as shop/staging.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Such as JWT_SECRET_KEY.", show_default=False)]
 
 

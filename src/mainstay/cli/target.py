@@ -10,7 +10,7 @@ from mainstay.cli import output
 from mainstay.errors import UsageError
 from mainstay.inventory import Environment
 
-TARGET_HELP = "SYSTEM/ENV, for example everydayai/staging."
+TARGET_HELP = "SYSTEM/ENV, for example shop/staging."
 LIMIT_HELP = "Only these hosts: names, roles or patterns (eai-app-*), separated by commas."
 
 RESTART_HELP = "Restart servers for settings that need it now, not only in a window of the inventory."

@@ -40,7 +40,7 @@ def kind_of(environment: Environment, name: str) -> str:
 
 
 class Memory:
-    """The questions of one purpose (`tchat site.py`), by host name, and by what hosts of one kind have in common.
+    """The questions of one purpose (`shop site.py`), by host name, and by what hosts of one kind have in common.
 
     Args:
         folder: made with mode 0700 where it is not there.
