@@ -162,3 +162,11 @@ def test_ramps_of_one_role_do_not_wait_for_each_other() -> None:
     env = ordered(["back", "net"])
     one, two = batches.Batch("app", ("a",)), batches.Batch("app", ("b",))
     assert batches.pause_before(env, one, two) == 0.0
+
+
+@given(st.integers(1, 12), RAMPS)
+def test_nodes_of_one_cluster_go_one_by_one_whatever_the_ramps_say(count: int, ramps: list[int]) -> None:
+    """Two that are down at once are a quorum lost."""
+    names = {f"node-{number}": ("scylla",) for number in range(count)}
+    made = batches.production(environment(names, ramps), names)
+    assert [batch.hosts for batch in made] == [(name,) for name in names]

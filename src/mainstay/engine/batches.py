@@ -13,6 +13,8 @@ from mainstay.inventory import Environment, Host
 
 # What others depend on comes first; what watches comes last.
 ROLE_ORDER = ("db", "db_replica", "cache", "scylla", "ml", "app", "web", "monitoring")
+# Whose hosts are one cluster: two that are down at once are a quorum lost, two that join at once are refused.
+ONE_BY_ONE = frozenset({"scylla"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
     rules = environment.common.rollout
     batches = []
     for roles in _turns(order, rules.side_by_side):
-        ramps = {role: _ramped(members[role], rules.ramps) for role in roles if members[role]}
+        ramps = {role: _ramped(role, members[role], rules.ramps) for role in roles if members[role]}
         for steps in zip_longest(*ramps.values(), fillvalue=()):
             taking = [role for role, step in zip(ramps, steps, strict=True) if step]
             batches.append(Batch("+".join(taking), tuple(name for step in steps for name in step)))
@@ -87,7 +89,9 @@ def _turns(order: Sequence[str], side_by_side: Sequence[Sequence[str]]) -> list[
     return [turn for role, turn in zip(order, turns, strict=True) if turn[0] == role]
 
 
-def _ramped(names: Sequence[str], ramps: Sequence[int]) -> list[tuple[str, ...]]:
+def _ramped(role: str, names: Sequence[str], ramps: Sequence[int]) -> list[tuple[str, ...]]:
+    if role in ONE_BY_ONE:
+        return [(name,) for name in names]
     rest = iter(names)
     return [tuple(islice(rest, size)) for size in ramp_sizes(len(names), ramps)]
 
