@@ -5,6 +5,7 @@ ORDER = [
     "postgres",
     "pgbouncer",
     "redis",
+    "scylla",
     # nginx before services: a release is proven first, then nginx sends it traffic.
     "nginx",
     "release",

@@ -29,8 +29,15 @@ def apply() -> None:
 
 
 def fetch() -> None:
-    """Declares the downloads of what `apply` would install on pyinfra's current host."""
-    wanted = _union("needs", _mine(ORDER))
+    """Declares the downloads of what `apply` would install on pyinfra's current host.
+
+    Not of components with a source of their own, which apt is told of when they are applied; that there is one is
+    asked here too.
+    """
+    mine = _mine(ORDER)
+    own = {stem: deploy for stem, deploy in mine.items() if getattr(deploy, "OWN_SOURCE", False)}
+    _union("needs", own)
+    wanted = _union("needs", {stem: deploy for stem, deploy in mine.items() if stem not in own})
     if wanted:
         packages.fetched(wanted, name="Fetch packages")
 
