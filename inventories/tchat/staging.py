@@ -1,0 +1,5 @@
+"""tchat/staging as pyinfra reads it."""
+
+from mainstay.inventory.groups import groups
+
+globals().update(groups(__file__))
