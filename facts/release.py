@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pyinfra.api import FactBase
 from typing_extensions import override
 
-# What Debian's python3 is where none is installed yet, by VERSION_ID.
+# What Debian's python3 and nodejs are where none is installed yet, by VERSION_ID.
 _PYTHON_OF_DEBIAN = {"12": "3.11", "13": "3.13"}
+_NODE_OF_DEBIAN = {"12": "18", "13": "20"}
 
 
 @dataclass
@@ -23,10 +24,11 @@ class ReleaseState:
 
 @dataclass(frozen=True)
 class Platform:
-    """Machine architecture (`x86_64`) and minor version of python3 (`3.11`), as far as the host tells."""
+    """Architecture (`x86_64`), minor version of python3 (`3.11`), major one of node (`18`), as far as the host tells."""
 
     arch: str = ""
     python: str = ""
+    node: str = ""
 
 
 class Releases(FactBase[ReleaseState]):
@@ -67,13 +69,14 @@ def parse_releases(lines: list[str]) -> ReleaseState:
 
 
 class HostPlatform(FactBase[Platform]):
-    """What an artefact has to fit; where python3 is not installed yet, what this Debian would install."""
+    """What an artefact has to fit; what is not installed yet counts as this Debian would install it."""
 
     @override
     def command(self) -> str:  # type: ignore[override]
         return (
             "printf 'arch\\t%s\\n' \"$(uname -m)\"; . /etc/os-release; printf 'debian\\t%s\\n' \"$VERSION_ID\"; "
-            "python3 -I -c 'import sys; print(\"python\\t%d.%d\" % sys.version_info[:2])' 2>/dev/null || true"
+            "python3 -I -c 'import sys; print(\"python\\t%d.%d\" % sys.version_info[:2])' 2>/dev/null; "
+            "node --version 2>/dev/null | sed -n 's/^v\\([0-9]*\\)\\..*/node\\t\\1/p'; true"
         )
 
     @staticmethod
@@ -87,7 +90,8 @@ class HostPlatform(FactBase[Platform]):
 
 
 def parse_platform(lines: list[str]) -> Platform:
-    """Reads `arch`, `debian` and, where there is one, `python`, each with its value after a tab."""
+    """Reads `arch`, `debian` and, where there are such, `python` and `node`, each with its value after a tab."""
     found = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    python = found.get("python") or _PYTHON_OF_DEBIAN.get(found.get("debian", ""), "")
-    return Platform(found.get("arch", ""), python)
+    debian = found.get("debian", "")
+    python = found.get("python") or _PYTHON_OF_DEBIAN.get(debian, "")
+    return Platform(found.get("arch", ""), python, found.get("node") or _NODE_OF_DEBIAN.get(debian, ""))

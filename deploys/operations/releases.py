@@ -25,12 +25,13 @@ from mainstay.plan_notes import note
 
 @dataclass(frozen=True)
 class Declared:
-    """What an artefact says of itself in its release.json; `python` and `arch` are empty where any will do."""
+    """What an artefact says of itself in its release.json; `python`, `arch` and `node` are empty where any will do."""
 
     name: str
     version: str
     python: str
     arch: str
+    node: str
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,13 @@ def mismatch(pinned: Pinned, declared: Declared, platform: Platform) -> str:
         return f"{pinned.artefact.name}: found {declared.name} {declared.version} in release.json, expected {pinned}"
     if declared.arch and declared.arch != platform.arch:
         return f"{pinned} needs {declared.arch}: found {platform.arch}, nothing was changed"
-    if declared.python and declared.python != platform.python:
-        found = f"Python {platform.python}" if platform.python else "no Python that is known"
-        return f"{pinned} needs Python {declared.python}: found {found}, nothing was changed"
+    for what, wanted, has in (
+        ("Python", declared.python, platform.python),
+        ("Node", declared.node, platform.node),
+    ):
+        if wanted and wanted != has:
+            found = f"{what} {has}" if has else f"no {what} that is known"
+            return f"{pinned} needs {what} {wanted}: found {found}, nothing was changed"
     return ""
 
 
@@ -105,7 +110,7 @@ def describe(artefact: Path, sha256: str) -> Declared:
         with tarfile.open(artefact) as tar:
             member: Any = tar.extractfile(_release_json(tar))
             values = json.load(member)
-        return Declared(*(str(values.get(key) or "") for key in ("name", "version", "python", "arch")))
+        return Declared(*(str(values.get(key) or "") for key in ("name", "version", "python", "arch", "node")))
     except (tarfile.TarError, KeyError, ValueError, AttributeError) as error:
         raise UsageError(f"{artefact}: found no release.json that can be read, expected one at its top") from error
 

@@ -49,7 +49,7 @@ PORTS, PRIVATE = "listens on exactly the declared ports", "environment file is f
 EACH, THROUGH = "each instance is healthy", "healthy through nginx on the canonical port"
 RELEASE, VARIABLES = "processes run the pinned release", "processes have the declared environment"
 USER, CONFINED = "processes are the service s own user s", "units are confined"
-ACCEPTED = "units are what systemd accepts"
+ACCEPTED, CORES = "units are what systemd accepts", "processes leave no core dumps"
 LOOSE = "".join(f"{key}=\\n" for key in ("CapabilityBoundingSet", "SystemCallFilter", "RestrictAddressFamilies"))
 LOOSE = LOOSE.replace("Set=", "Set=~") + "".join(
     f"{key}=no\\n"
@@ -70,7 +70,12 @@ ROUNDS = [
     (
         {
             f"mkdir -p {DROP_IN}": set(),
-            f"printf '[Service]\\nUser=root\\nNoSuchKey=1\\n{LOOSE}' > {DROP_IN}/x.conf": {USER, ACCEPTED, CONFINED},
+            f"printf '[Service]\\nUser=root\\nNoSuchKey=1\\nLimitCORE=infinity\\n{LOOSE}' > {DROP_IN}/x.conf": {
+                USER,
+                ACCEPTED,
+                CONFINED,
+                CORES,
+            },
             f"sed -i 's/^APP_DEBUG=.*/APP_DEBUG=\"true\"/' {ENV}": {VARIABLES},
             f"cp -a {BASE}/releases/1.0.0 {BASE}/releases/0.9.0; ln -sfn ../releases/0.9.0 {BASE}/instances/{PORT}": {
                 RELEASE
@@ -83,7 +88,7 @@ ROUNDS = [
         {f"sed -i 's/server 127.0.0.1:[0-9]*/server 127.0.0.1:1/' {NGINX}; systemctl reload nginx; sleep 1": {THROUGH}},
         "true",
     ),
-    ({f"systemctl stop {UNIT}": {BOOT, PORTS, EACH, THROUGH, RELEASE, VARIABLES, USER}}, "true"),
+    ({f"systemctl stop {UNIT}": {BOOT, PORTS, EACH, THROUGH, RELEASE, VARIABLES, USER, CORES}}, "true"),
 ]
 
 
@@ -97,7 +102,11 @@ def test_every_break_is_seen_by_its_check_and_brought_back_by_one_apply(stage: S
 
 
 RELEASE_BREAKS = {
-    f"ln -sfn releases/none {BASE}/current": {"pinned release is current", "virtual environment is whole"},
+    f"ln -sfn releases/none {BASE}/current": {
+        "pinned release is current",
+        "virtual environment is whole",
+        "program of the release is there",
+    },
     f"ln -sfn releases/none {BASE}/previous": {"release before is there to return to"},
     f"for v in 1 2 3 4 5; do mkdir {BASE}/releases/$v; echo x > {BASE}/releases/$v/.artefact; done": {
         "old releases do not pile up"

@@ -19,7 +19,7 @@ from tests.plan.harness import Planned, plan
 from tests.unit.inventories import copied, loaded
 
 BASE = "/opt/everydayai/backend"
-BOOKWORM = Platform("x86_64", "3.11")
+BOOKWORM = Platform("x86_64", "3.11", "18")
 
 
 def artefact(folder: Path, **about: str) -> Pinned:
@@ -62,6 +62,12 @@ def test_a_release_that_is_there_needs_no_artefact(tmp_path: Path) -> None:
         ({"arch": "aarch64"}, BOOKWORM, "backend 1.0.0 needs aarch64: found x86_64, nothing was changed"),
         ({}, Platform("x86_64", "3.13"), "backend 1.0.0 needs Python 3.11: found Python 3.13, nothing was changed"),
         ({}, Platform("x86_64"), "backend 1.0.0 needs Python 3.11: found no Python that is known, nothing was changed"),
+        ({"node": "20"}, BOOKWORM, "backend 1.0.0 needs Node 20: found Node 18, nothing was changed"),
+        (
+            {"python": "", "node": "18"},
+            Platform("x86_64"),
+            "backend 1.0.0 needs Node 18: found no Node that is known, nothing was changed",
+        ),
         (
             {"version": "1.0.1"},
             BOOKWORM,
@@ -107,6 +113,7 @@ def test_reads_what_the_host_says() -> None:
     lines = ["release\t1.0.0\t" + "a" * 64, "current\t1.0.0", "previous\t0.9.0", "noise"]
     assert parse_releases(lines) == ReleaseState({"1.0.0": "a" * 64}, "1.0.0", "0.9.0")
     assert parse_releases([]) == ReleaseState()
-    assert parse_platform(["arch\tx86_64", "debian\t13"]) == Platform("x86_64", "3.13")
-    assert parse_platform(["arch\taarch64", "debian\t12", "python\t3.11"]) == Platform("aarch64", "3.11")
+    assert parse_platform(["arch\tx86_64", "debian\t13"]) == Platform("x86_64", "3.13", "20")
+    there = ["arch\taarch64", "debian\t12", "python\t3.11", "node\t22"]
+    assert parse_platform(there) == Platform("aarch64", "3.11", "22")
     assert parse_platform([]) == Platform()

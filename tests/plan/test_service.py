@@ -195,6 +195,56 @@ def test_the_unit_says_what_the_inventory_does(root: Path) -> None:
     assert 'KIE_API_KEY="<secret KIE_API_KEY@1>"' in env.content
 
 
+@pytest.mark.parametrize(("kind", "writes_code"), [("python", False), ("go", False), ("node", True)])
+def test_each_kind_has_the_unit_that_its_runtime_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, writes_code: bool
+) -> None:
+    environment = pinned(project(tmp_path, monkeypatch, ("system.yaml", "kind: python", f"kind: {kind}")))
+    wanted = backend(environment)
+    lines = wanted.unit_text.splitlines()
+    assert "LimitCORE=0" in lines
+    assert ("MemoryDenyWriteExecute=yes" in lines) is not writes_code
+    assert any(line.startswith("Environment=PYTHON") for line in lines) is (kind == "python")
+    own = {
+        "python": {},
+        "go": {"GOMAXPROCS": "2", "GOMEMLIMIT": "460MiB"},
+        "node": {
+            "NODE_ENV": "production",
+            "NODE_OPTIONS": f"--max-old-space-size={512 * 75 // 100 // 4}",
+            "UV_THREADPOOL_SIZE": "8",
+        },
+    }
+    assert {name: wanted.env[name] for name in wanted.env if name in _DERIVED} == own[kind]
+
+
+_DERIVED = ("GOMAXPROCS", "GOMEMLIMIT", "NODE_ENV", "NODE_OPTIONS", "UV_THREADPOOL_SIZE", "WEB_CONCURRENCY")
+
+
+@pytest.mark.covers("DF-83")
+def test_profiles_stop_at_nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = backend(pinned(project(tmp_path / "a", monkeypatch))).nginx["blue"]
+    assert "return 404" not in plain
+    edits = [
+        ("system.yaml", "kind: python", "kind: go"),
+        ("system.yaml", "    drain_s: 30", "    profile: {trace: /trace}\n    drain_s: 30"),
+    ]
+    text = backend(pinned(project(tmp_path / "b", monkeypatch, *edits))).nginx["blue"]
+    for path in ("/debug/pprof/", "/trace"):
+        assert f"    location ^~ {path} {{\n        return 404;\n    }}\n" in text
+
+
+def test_instances_stand_a_step_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edits = [
+        ("system.yaml", "    step: 1 ", "    step: 100 "),
+        ("system.yaml", "instances: {base: 1, min: 1, max: 2}", "instances: {base: 2, min: 1, max: 2}"),
+        ("system.yaml", "pool: 2 ", "pool: 1 "),
+    ]
+    wanted = backend(pinned(project(tmp_path, monkeypatch, *edits)))
+    assert wanted.ports == {"blue": [18000, 18100], "green": [28000, 28100]}
+    for line in ("least_conn;", "server 127.0.0.1:18000 ", "server 127.0.0.1:18100 "):
+        assert line in wanted.nginx["blue"]
+
+
 def test_reads_what_the_host_says_of_its_slots() -> None:
     state = parse_slots(
         [

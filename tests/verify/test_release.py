@@ -12,6 +12,11 @@ from facts.distributions import Distributions, parse_installed
 from facts.release import Releases, ReleaseState, parse_releases
 from mainstay.inventory import Environment, Host, Service
 
+_MISSING_LIBRARIES = """
+const { dependencies = {} } = require("./package.json");
+const lacking = (name) => !require("fs").existsSync(`node_modules/${name}/package.json`);
+process.stdout.write(Object.keys(dependencies).filter(lacking).join(", "));
+"""
 ON_HOSTS = pytest.mark.roles("web", "app", "ml")
 
 
@@ -65,6 +70,20 @@ def test_virtual_environment_is_whole(host: Any, environment: Environment, relea
             installed = parse_installed(host.run(Distributions().command(python)).stdout.splitlines())
             assert installed.versions, f"{service.name}: {python} does not run, or sees no package"
             assert not installed.unmet, f"{service.name}: {installed.unmet[0]}"
+
+
+@ON_HOSTS
+def test_program_of_the_release_is_there(host: Any, environment: Environment, released: list[Service]) -> None:
+    """What `exec` starts, and for Node every library that its package.json names."""
+    for service in released:
+        program = service.command(0).split(" ", 1)[0]
+        if program:
+            path = program if program.startswith("/") else f"{base_of(environment, service)}/current/{program}"
+            assert host.run(f"test -x {shlex.quote(path)}").rc == 0, f"{service.name}: {path} cannot be started"
+        if service.kind == "node":
+            app = f"{base_of(environment, service)}/current/app"
+            missing = host.check_output(f"cd {shlex.quote(app)} && node -e {shlex.quote(_MISSING_LIBRARIES)}")
+            assert not missing, f"{service.name}: {app}/node_modules lacks {missing}"
 
 
 @ON_HOSTS

@@ -176,6 +176,25 @@ def test_processes_have_the_declared_environment(
 
 
 @ON_HOSTS
+def test_processes_leave_no_core_dumps(host: Any, serving: list[Serving], units: dict[str, UnitState]) -> None:
+    for one in serving:
+        for name in one.units:
+            said = host.check_output(f"grep '^Max core file size' /proc/{units[name].main_pid}/limits")
+            assert said.split()[-3:] == ["0", "0", "bytes"], f"{name}: {said}, expected 0: a dump holds its secrets"
+
+
+@ON_HOSTS
+@pytest.mark.covers("DF-83")
+def test_profiles_are_kept_from_the_network(host: Any, environment: Environment, serving: list[Serving]) -> None:
+    for one in serving:
+        service = environment.services[one.wanted.service]
+        for path in {*service.profile.values(), *(["/debug/pprof/"] if service.kind == "go" else [])}:
+            url = shlex.quote(f"http://127.0.0.1:{one.wanted.port}{path}")
+            found = host.check_output(f"curl -sS -o /dev/null -w '%{{http_code}}' {url}")
+            assert found == "404", f"{url} answers {found}, expected 404: profiles are for the instance's own port"
+
+
+@ON_HOSTS
 @pytest.mark.covers("DF-58")
 def test_processes_are_the_service_s_own_user_s(host: Any, serving: list[Serving], units: dict[str, UnitState]) -> None:
     for one in serving:
