@@ -141,18 +141,18 @@ class Laptop:
         return Laptop(folder, lab or self.lab, self.identity)
 
 
-def new(folder: Path, lab: str) -> Laptop:
-    """A laptop with the shipped inventories, artefacts linked, an identity and secrets made for it alone."""
+def new(folder: Path, lab: str, system: str = SYSTEM) -> Laptop:
+    """A laptop with a shipped system, artefacts linked, an identity and secrets made for it alone."""
     laptop = Laptop(folder, lab, folder / "identity.txt")
-    target = laptop.project / "inventories" / SYSTEM
+    target = laptop.project / "inventories" / system
     target.mkdir(parents=True)
-    for path in (ROOT / "inventories" / SYSTEM).iterdir():
+    for path in (ROOT / "inventories" / system).iterdir():
         if path.is_file() and not path.name.startswith("secrets."):
             shutil.copy(path, target)
     (laptop.project / "artefacts").mkdir()
     for path in (ROOT / "artefacts").glob("*.tar"):
         (laptop.project / "artefacts" / path.name).symlink_to(path)
     for env in ("staging", "production"):
-        done = laptop.mainstay("secrets", "generate", f"{SYSTEM}/{env}", "--stand-ins")
+        done = laptop.mainstay("secrets", "generate", f"{system}/{env}", "--stand-ins")
         assert done.code == 0, done.text
     return laptop

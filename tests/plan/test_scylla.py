@@ -381,7 +381,7 @@ def test_a_new_cluster_gets_keyspaces_first_then_roles_and_what_they_may_do(env:
     found = schema.changes(section(env), Schema(roles={"mainstay": True}), reveal)
     sent = [change for change in found if not change.pending]
     assert sent[0].cql == (
-        "CREATE KEYSPACE IF NOT EXISTS \"tchat_auth\" WITH replication = "
+        'CREATE KEYSPACE IF NOT EXISTS "tchat_auth" WITH replication = '
         "{'class': 'NetworkTopologyStrategy', 'dc1': 3} AND durable_writes = true AND tablets = {'enabled': false};"
     )
     assert [change.subject for change in sent[:4]] == list(section(env).keyspaces)
