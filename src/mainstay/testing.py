@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mainstay.inventory import Environment, Host
 from mainstay.secrets import mask
 from mainstay.transport import root_shell
 from mainstay.transport.memory import kind_of, recalled
+from mainstay.tunnel import Tunnels
 
 _ENVIRONMENT = pytest.StashKey[Environment]()
 _FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
@@ -137,6 +138,14 @@ def reach(environment: Environment, request: pytest.FixtureRequest) -> Callable[
         return testinfra.get_host(_spec(name), ssh_config=request.config.option.ssh_config, sudo=True, ahead=False)
 
     return other
+
+
+@pytest.fixture(scope="session")
+def tunnels(environment: Environment) -> Iterator[Tunnels]:
+    """Ways through hosts to servers beside them, for checks that speak a server's own language."""
+    found = Tunnels(environment)
+    yield found
+    found.close()
 
 
 def _spec(name: str) -> str:

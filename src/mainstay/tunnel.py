@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mainstay import ssh
@@ -43,6 +43,31 @@ def forwarded(environment: Environment, via: Host, address: str, port: int) -> I
             process.wait()
             if process.stderr:
                 process.stderr.close()
+
+
+class Tunnels:
+    """Tunnels that stay until `close`, one each way: a connection of SSH costs more than what is asked by it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._open = ExitStack()
+        self._folders: dict[tuple[str, str, int], Path] = {}
+
+    def to(self, via: Host, address: str, port: int) -> Path:
+        """As `forwarded`; the same folder each time.
+
+        Raises:
+            HostError: no connection to `via`, or it does not forward; the next call tries again.
+        """
+        way = (via.name, address, port)
+        if way not in self._folders:
+            self._folders[way] = self._open.enter_context(forwarded(self._environment, via, address, port))
+        return self._folders[way]
+
+    def close(self) -> None:
+        """Ends all of them."""
+        self._folders.clear()
+        self._open.close()
 
 
 def await_listener(process: subprocess.Popen[str], door: Path, name: str) -> None:

@@ -7,12 +7,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from mainstay import tunnel
 from mainstay.errors import HostError
-from mainstay.tunnel import await_listener
+from mainstay.tunnel import Tunnels, await_listener
 
 
 @pytest.fixture
@@ -40,3 +44,23 @@ def test_a_tunnel_that_ends_says_why(tmp_path: Path) -> None:
         await_listener(ended, tmp_path / "door", "db-1")
     assert ended.stderr
     ended.stderr.close()
+
+
+def test_one_tunnel_each_way_until_they_are_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[tuple[str, int]] = []
+
+    @contextmanager
+    def forwarded(environment: object, via: SimpleNamespace, address: str, port: int) -> Iterator[Path]:
+        opened.append((via.name, port))
+        yield tmp_path / str(len(opened))
+        opened.remove((via.name, port))
+
+    monkeypatch.setattr(tunnel, "forwarded", forwarded)
+    tunnels: Any = Tunnels(None)  # type: ignore[arg-type]
+    app, db = SimpleNamespace(name="app-1"), SimpleNamespace(name="db-1")
+    first = tunnels.to(app, "192.0.2.1", 5432)
+    assert tunnels.to(app, "192.0.2.1", 5432) == first
+    assert len({tunnels.to(db, "192.0.2.1", 5432), tunnels.to(app, "192.0.2.1", 6432), first}) == 3
+    assert len(opened) == 3
+    tunnels.close()
+    assert opened == []

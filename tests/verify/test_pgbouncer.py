@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,7 +18,7 @@ from deploys.operations.pgbouncer import differing
 from facts.pgbouncer import console, parse_state, table
 from mainstay import ports
 from mainstay.inventory import Environment, Host
-from mainstay.tunnel import forwarded
+from mainstay.tunnel import Tunnels
 
 ANSWER_S = 15.0
 
@@ -33,6 +34,12 @@ def pooler(environment: Environment, member: Host) -> Host:
     if not runs_on(environment, member):
         pytest.skip("no pooler here")
     return member
+
+
+@pytest.fixture(scope="module")
+def way(pooler: Host, own: Section, tunnels: Tunnels) -> Path:
+    """To the pooler, as programs on its own host find it."""
+    return tunnels.to(pooler, "127.0.0.1", own.port)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +98,11 @@ def test_passwords_are_for_the_pooler_alone(host: Any, pooler: Host, environment
 
 
 @pytest.mark.covers("PT-16")
-def test_a_query_passes_by_the_declared_pool(environment: Environment, pooler: Host, own: Section, shown: Any) -> None:
+def test_a_query_passes_by_the_declared_pool(environment: Environment, own: Section, shown: Any, way: Path) -> None:
     """As a service asks it, and the pool that it went through is there, in the mode that is declared."""
     for name, role in users(environment).items():
         for database in role.databases:
-            assert _login(environment, pooler, "127.0.0.1", name, database) == (name, database)
+            assert _login(environment, way, name, database) == (name, database)
     found = {(row["database"], row["user"]): row["pool_mode"] for row in shown("SHOW POOLS")}
     for name, role in users(environment).items():
         for database in role.databases:
@@ -108,13 +115,13 @@ def test_a_query_passes_by_the_declared_pool(environment: Environment, pooler: H
         )
 
 
-def test_a_wrong_password_is_refused(environment: Environment, pooler: Host) -> None:
+def test_a_wrong_password_is_refused(environment: Environment, way: Path) -> None:
     name, role = next(iter(users(environment).items()))
     with pytest.raises(psycopg.OperationalError, match=r"SASL authentication failed|password authentication failed"):
-        _login(environment, pooler, "127.0.0.1", name, role.databases[0], password="not-the-password")
+        _login(environment, way, name, role.databases[0], password="not-the-password")
 
 
-def test_nobody_else_gets_in(environment: Environment, pooler: Host, own: Section) -> None:
+def test_nobody_else_gets_in(environment: Environment, way: Path) -> None:
     """Neither a role that no service has, nor anybody to the console by the network."""
     others = [name for name in cluster.section(environment).roles if name not in users(environment)]
     for name, database in [
@@ -123,18 +130,20 @@ def test_nobody_else_gets_in(environment: Environment, pooler: Host, own: Sectio
         *((o, databases(environment)[0]) for o in others),
     ]:
         with pytest.raises(psycopg.OperationalError):
-            _login(environment, pooler, "127.0.0.1", name, database, password="not-the-password")
+            _login(environment, way, name, database, password="not-the-password")
 
 
 @pytest.mark.roles("app")
-def test_services_reach_the_pooler_from_here(environment: Environment, member: Host, own: Section) -> None:
+def test_services_reach_the_pooler_from_here(
+    environment: Environment, member: Host, own: Section, tunnels: Tunnels
+) -> None:
     """Over the network, where it stands beside the cluster; its firewall lets their hosts in."""
     if own.role != "db":
         return  # each has its own, by loopback, which is asked above
     for name, role in users(environment).items():
         if set(cluster.client_roles(environment, role)) & set(member.roles):
-            address = environment.hosts_of("db")[0].address
-            assert _login(environment, member, address, name, role.databases[0]) == (name, role.databases[0])
+            there = tunnels.to(member, environment.hosts_of("db")[0].address, own.port)
+            assert _login(environment, there, name, role.databases[0]) == (name, role.databases[0])
 
 
 @pytest.mark.roles("web", "cache", "monitoring")
@@ -144,20 +153,17 @@ def test_the_pooler_cannot_be_reached_from_here(host: Any, environment: Environm
 
 
 def _login(
-    environment: Environment, via: Host, address: str, role: str, database: str, *, password: str | None = None
+    environment: Environment, way: Path, role: str, database: str, *, password: str | None = None
 ) -> tuple[str, str]:
-    """Who and where the server says one is, after a login from `via`; the password never leaves this process."""
+    """Who and where the server says one is, after a login by `way`; the password never leaves this process."""
     port = section(environment).port
     if password is None:
         spec = users(environment)[role]
         assert spec.password is not None
         password = environment.secrets.get(spec.password).reveal()
-    with (
-        forwarded(environment, via, address, port) as folder,
-        psycopg.connect(
-            host=str(folder), port=port, user=role, password=password, dbname=database, connect_timeout=10
-        ) as connection,
-    ):
+    with psycopg.connect(
+        host=str(way), port=port, user=role, password=password, dbname=database, connect_timeout=10
+    ) as connection:
         return _answer(connection)
 
 

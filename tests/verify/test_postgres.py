@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from deploys.operations.postgres_settings import differing
 from facts.postgres import SettingState
 from mainstay import ports
 from mainstay.inventory import Environment, Host
-from mainstay.tunnel import forwarded
+from mainstay.tunnel import Tunnels
 from mainstay.windows import restart_leave
 
 ON_HOST = pytest.mark.roles("db")
@@ -252,17 +253,20 @@ def test_roles_are_refused_from_hosts_that_are_not_theirs(
 
 @pytest.mark.roles("app", "ml")
 @pytest.mark.covers("HC-04")
-def test_app_roles_log_in_from_here(environment: Environment, member: Host, postgres: Section) -> None:
+def test_app_roles_log_in_from_here(
+    environment: Environment, member: Host, postgres: Section, tunnels: Tunnels
+) -> None:
     for name, role in postgres.roles.items():
         if role.password is None or not set(client_roles(environment, role)) & set(member.roles):
             continue
+        way = tunnels.to(member, environment.hosts_of("db")[0].address, postgres.port)
         for database in role.databases:
-            assert _login(environment, member, postgres, name, database) == name
+            assert _login(environment, way, postgres, name, database) == name
 
 
 @pytest.mark.roles("web", "cache", "monitoring")
 def test_the_database_cannot_be_reached_from_here(
-    host: Any, environment: Environment, member: Host, postgres: Section
+    host: Any, environment: Environment, member: Host, postgres: Section, tunnels: Tunnels
 ) -> None:
     """By the firewall, or else by pg_hba.conf; with a password that is right. One role stands for all: which roles
     pg_hba.conf lets in from where is a check of its own."""
@@ -271,25 +275,22 @@ def test_the_database_cannot_be_reached_from_here(
     for name, role in postgres.roles.items():
         if role.password is None or set(client_roles(environment, role)) & set(member.roles):
             continue
+        way = tunnels.to(member, environment.hosts_of("db")[0].address, postgres.port)
         with pytest.raises(psycopg.OperationalError):
-            _login(environment, member, postgres, name, role.databases[0], timeout=2)
+            _login(environment, way, postgres, name, role.databases[0], timeout=2)
         return
 
 
 def _login(
-    environment: Environment, via: Host, postgres: Section, role: str, database: str, *, timeout: int = 10
+    environment: Environment, way: Path, postgres: Section, role: str, database: str, *, timeout: int = 10
 ) -> str:
-    """Who the server says one is, after a login from `via`; the password never leaves this process."""
+    """Who the server says one is, after a login that comes by `way`; the password never leaves this process."""
     spec = postgres.roles[role]
     assert spec.password is not None
     password = environment.secrets.get(spec.password).reveal()
-    server = environment.hosts_of("db")[0].address
-    with (
-        forwarded(environment, via, server, postgres.port) as folder,
-        psycopg.connect(
-            host=str(folder), port=postgres.port, user=role, password=password, dbname=database, connect_timeout=timeout
-        ) as connection,
-    ):
+    with psycopg.connect(
+        host=str(way), port=postgres.port, user=role, password=password, dbname=database, connect_timeout=timeout
+    ) as connection:
         row = connection.execute("SELECT current_user").fetchone()
     assert row is not None
     return str(row[0])

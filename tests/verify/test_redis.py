@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from deploys.components.redis import files
 from deploys.components.redis.model import ADMIN, UNIT, Section, clients, section
 from mainstay import ports
 from mainstay.inventory import Environment, Host
-from mainstay.tunnel import forwarded
+from mainstay.tunnel import Tunnels
 
 ON_HOST = pytest.mark.roles("cache")
 DENIED = ("KEYS *", "FLUSHALL", "FLUSHDB", "CONFIG GET maxmemory", "ACL LIST", "SHUTDOWN NOSAVE", "DEBUG SLEEP 0")
@@ -127,12 +128,13 @@ def test_files_are_readable_by_those_who_need_them_only(host: Any, environment: 
 @pytest.mark.roles("app", "ml")
 @pytest.mark.covers("HC-04", "DF-78", "RD-15")
 def test_users_log_in_from_here_and_cannot_block_or_wipe(
-    environment: Environment, member: Host, redis: Section
+    environment: Environment, member: Host, redis: Section, tunnels: Tunnels
 ) -> None:
     if not set(clients(environment)) & set(member.roles):
         return
+    way = tunnels.to(member, environment.hosts_of("cache")[0].address, redis.port)
     for name in redis.users:
-        pong, *denied = _ask(environment, member, redis, name, ["PING", *DENIED[:3]])
+        pong, *denied = _ask(environment, way, redis, name, ["PING", *DENIED[:3]])
         assert pong == "+PONG", f"{name} gets {pong!r}"
         for command, answer in zip(DENIED[:3], denied, strict=True):
             assert answer.startswith("-NOPERM"), f"{name} runs {command}: {answer[:60]!r}"
@@ -140,37 +142,34 @@ def test_users_log_in_from_here_and_cannot_block_or_wipe(
 
 @pytest.mark.roles("web", "db", "monitoring")
 def test_the_server_cannot_be_reached_from_here(
-    host: Any, environment: Environment, member: Host, redis: Section
+    host: Any, environment: Environment, member: Host, redis: Section, tunnels: Tunnels
 ) -> None:
     """By the firewall: Redis itself knows users, not hosts."""
     if set(clients(environment)) & set(member.roles):
         return
     if not ports.answers(host, environment.hosts_of("cache")[0], redis.port):
         return
+    way = tunnels.to(member, environment.hosts_of("cache")[0].address, redis.port)
     for name in redis.users:
         try:
-            answer = _ask(environment, member, redis, name, ["PING"], timeout=2)[0]
+            answer = _ask(environment, way, redis, name, ["PING"], timeout=2)[0]
         except OSError:
             continue
         assert not answer, f"{name} gets {answer!r}"
 
 
 def _ask(
-    environment: Environment, via: Host, redis: Section, name: str, commands: list[str], *, timeout: float = 10
+    environment: Environment, way: Path, redis: Section, name: str, commands: list[str], *, timeout: float = 10
 ) -> list[str]:
-    """First line of each answer after a login from `via`; the password never leaves this process.
+    """First line of each answer after a login that comes by `way`; the password never leaves this process.
 
     Raises:
         OSError: no connection, or none that answers.
     """
     password = environment.secrets.get(redis.users[name].password).reveal()
-    server = environment.hosts_of("cache")[0].address
-    with (
-        forwarded(environment, via, server, redis.port) as folder,
-        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client,
-    ):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout)
-        client.connect(f"{folder}/.s.PGSQL.{redis.port}")
+        client.connect(f"{way}/.s.PGSQL.{redis.port}")
         lines = client.makefile("rw", newline="")
         answers = []
         for words in (["AUTH", name, password], *(command.split() for command in commands)):
