@@ -24,7 +24,7 @@ class ReleaseState:
 
 @dataclass(frozen=True)
 class Platform:
-    """Architecture (`x86_64`), minor version of python3 (`3.11`), major one of node (`18`), as far as the host tells."""
+    """Architecture (`x86_64`), versions of python3 (`3.11`) and node (`18`), as far as the host tells."""
 
     arch: str = ""
     python: str = ""

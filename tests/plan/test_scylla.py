@@ -247,7 +247,7 @@ def test_a_host_says_in_one_sentence_that_nobody_said_where_packages_come_from(t
         "scylla.source: found none, expected an apt source with its key: no release of Debian has ScyllaDB "
         "(docs/components/scylla.md)"
     )
-    for asked in (lambda: deploy.needs(env, env.hosts[FIRST]), lambda: deploy.before_packages._inner()):
+    for asked in (lambda: deploy.needs(env, env.hosts[FIRST]), deploy.before_packages._inner):
         with on(env, env.hosts[FIRST], {}), pytest.raises(UsageError) as error:
             asked()
         assert str(error.value) == sentence
@@ -571,7 +571,7 @@ def test_upkeep_repairs_each_keyspace_cleans_up_after_a_new_node_and_keeps_its_m
     ids = ["0c5cdba4-2f6d-4e0b-a0c4-0a4b6e9f2f11", "1d6dcba4-2f6d-4e0b-a0c4-0a4b6e9f2f12"]
     row = '"UN  192.0.2.{0}  1 GB  256  ?  {1}  rack1"'
     replication = '{"replication": {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "dc1": "3"}}'
-    answers = f"echo ' {replication}'"
+    answers = f"cat > /dev/null; echo ' {replication}'"
     (tmp_path / "scylla").mkdir()
     (tmp_path / "scylla/nodes").write_text(f"{ids[0]}\n")
     old = tmp_path / "data/shop/items/snapshots/snapshot_old"
@@ -596,6 +596,6 @@ def test_upkeep_repairs_each_keyspace_cleans_up_after_a_new_node_and_keeps_its_m
 
 
 def test_a_repair_that_fails_leaves_no_mark(node: Any, tmp_path: Path) -> None:
-    done = node("upkeep", nodetool='[ "$1" != repair ] || exit 1', cqlsh="exit 0")
+    done = node("upkeep", nodetool='[ "$1" != repair ] || exit 1', cqlsh="cat > /dev/null")
     assert (done.returncode, done.stderr) == (1, "mainstay: repair of tchat_auth failed\n")
     assert not list((tmp_path / "scylla/repaired").iterdir())
