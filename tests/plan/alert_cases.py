@@ -214,7 +214,6 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
     disk = 'job="node",host="h",mountpoint="/data",device="d",fstype='
     unit = 'node_systemd_unit_state{job="node",host="h",name="x.service",state='
     backup = 'mainstay_backup_success_timestamp_seconds{job="node",host="h",target='
-    replicas = 'mainstay_replication_replicas{job="postgres",host="h"}'
     failures = 'prometheus_rule_evaluation_failures_total{job="prometheus",host="h",rule_group="g"}'
     refused = 'alertmanager_notifications_failed_total{job="alertmanager",host="h",integration="slack"}'
     config = "config_last_reload_successful"
@@ -252,7 +251,6 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
             [steady('pg_stat_database_deadlocks{job="postgres",host="h",datname="a"}', 7)],
             STEP,
         ),
-        ("ReplicasMissing", "critical", ""): Case([steady(replicas, 0)], [steady(replicas, 1)]),
         ("SiteDown", "critical", ""): Case(
             [steady('probe_success{job="tls",host="h",site="s"}', 0)],
             [steady('probe_success{job="tls",host="h",site="s"}', 1), steady(health, 0)],
@@ -277,7 +275,7 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
     cases["NginxDown", "critical", ""] = Case(
         [steady(f'nginx_up{{job="nginx",{HOST}}}', 0)], [steady(f'nginx_up{{job="nginx",{HOST}}}', 1)]
     )
-    for target in ("postgres", "redis"):
+    for target in ("postgres", "redis", "scylla"):
         other = "redis" if target == "postgres" else "postgres"
         there = [steady(f'{backup}"{target}"}}', 0)]
         cases["BackupMissing", "critical", target] = Case([steady(f'{backup}"{other}"}}', 0)], there)
@@ -287,9 +285,13 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
     return cases
 
 
-# Three minutes that failed fire, two do not (MT-42): no duration, the expression counts.
 _HEALTH = 'probe_success{job="health",host="h",service="api",check="/health"}'
-THREE_TIMES = Case([steady(_HEALTH, 0)], [steady(_HEALTH, 1)], 120)
+_REPLICAS = 'mainstay_replication_replicas{job="postgres",host="h"}'
+
+
+def of_failures(times: int) -> Case:
+    """So many minutes that failed fire, one fewer does not (MT-42): no duration, the expression counts."""
+    return Case([steady(_HEALTH, 0)], [steady(_HEALTH, 1)], 60 * (times - 1))
 
 
 def of_instances(service: str, count: int) -> Case:
@@ -318,7 +320,10 @@ def of_event(rule: Rule, targets: dict[str, int], jobs: dict[str, str]) -> Case:
         metric = rule.about["metric"]
         return of_metric(metric, jobs[metric])
     if rule.alert == "ServiceDown" and rule.severity not in BY_THRESHOLDS:
-        return THREE_TIMES
+        return of_failures(int(rule.expr.split()[-1]))
+    if rule.alert == "ReplicasMissing":
+        count = int(rule.expr.split()[-1])
+        return Case([steady(_REPLICAS, count - 1)], [steady(_REPLICAS, count)])
     # The inventory's own severities have names of their own.
     severity = rule.severity if rule.severity in BY_THRESHOLDS else "own"
     return _events(targets)[rule.alert, severity, "".join(rule.about.values())]
