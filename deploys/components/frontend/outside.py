@@ -276,11 +276,13 @@ class Published:
         for path in target.lasting:
             self.bucket.copy(target.folder + path, path)
         self.bucket.remove(path for path in undone.lasting if path not in target.files)
-        self._tell(f"{run}-back")
         # Assets of what was undone stay for browsers that have its index.
         seen = {**live.seen, **dict.fromkeys(undone.assets, buckets.now())}
-        back = Live(target, Release(), f"{run} put back", buckets.now(), told=True, kept=live.kept)
-        self.bucket.say(LIVE, replace(back, seen={p: at for p, at in seen.items() if p not in target.files}))
+        seen = {path: moment for path, moment in seen.items() if path not in target.files}
+        back = Live(target, Release(), f"{run} put back", buckets.now(), seen=seen, kept=live.kept)
+        self.bucket.say(LIVE, back)
+        self._tell(f"{run}-back")
+        self.bucket.say(LIVE, replace(back, told=True))
         return []
 
 
