@@ -44,8 +44,8 @@ DAY = 24 * 3600
 def storage(text: str = STORAGE) -> Edit:
     """The shipped system, with another account in another store."""
     old = (Path(__file__).parents[2] / "inventories" / SYSTEM / "system.yaml").read_text()
-    start = old.index("storage:")
-    return ("system.yaml", old[start : old.index("backup:", start)], f"{text}\n")
+    start = old.index("\nstorage:")
+    return ("system.yaml", old[start : old.index("\nbackup:", start)], f"\n{text}")
 
 
 def publish(text: str = PUBLISH) -> Edit:
