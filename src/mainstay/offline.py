@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from mainstay import artefacts, components
+from mainstay import artefacts, components, project
 from mainstay.errors import InventoryError, Problem
 from mainstay.inventory import Environment
 from mainstay.secrets.needed import needed_secrets
@@ -24,6 +24,7 @@ def check(environment: Environment, names: Iterable[str]) -> None:
     for name in names:
         components.rendered(environment, environment.hosts[name])
     problems = [problem for service in environment.releases for problem in _artefact(environment, service)]
+    problems += [problem for stem in environment.sections for problem in _files(environment, stem)]
     problems = problems or artefacts.unset_variables(environment)
     if problems:
         raise InventoryError(problems)
@@ -37,6 +38,21 @@ def open_secrets(environment: Environment) -> None:
     """
     for needed in needed_secrets(environment):
         environment.secrets.get(needed.name).reveal()
+
+
+def _files(environment: Environment, stem: str) -> list[Problem]:
+    """Files of artefacts/ that a component sends by itself, where they are another one than its section pins.
+
+    Its `model.py` names them by a function `pinned(env) -> dict[str, tuple[key, sha256]]`, by their names.
+    """
+    own = getattr(project.component_model(stem), "pinned", None)
+    problems = []
+    for name, (key, sha256) in (own(environment) if own is not None else {}).items():
+        path = environment.root / "artefacts" / name
+        if path.is_file() and (found := _sha256(path)) != sha256:
+            told = f"artefacts/{name} with SHA-256 {found}"
+            problems.append(environment.problem(key, told, f"{sha256}, as it is pinned"))
+    return problems
 
 
 def _artefact(environment: Environment, service: str) -> list[Problem]:

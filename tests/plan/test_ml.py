@@ -19,6 +19,7 @@ from deploys.operations import gpus, models
 from facts.files import FileState, FileStates
 from facts.ml import GpuInfo, Gpus, ModelFile, ModelState, parse_gpus
 from facts.service import Instance, Slots, SlotsState
+from mainstay import offline
 from mainstay.errors import HostError, InventoryError, UsageError
 from mainstay.inventory import Artefact, Environment, Release, load
 from mainstay.lab.overlay import HostOverlay, Overlay
@@ -152,6 +153,19 @@ def test_a_model_in_a_store_needs_a_bucket(tmp_path: Path) -> None:
     assert "storage.bucket: found none, expected the bucket that ml.model.key is in" in messages(
         copied(tmp_path / "b", from_store, without)
     )
+
+
+@pytest.mark.covers("ML-02")
+def test_a_model_on_this_machine_that_is_another_one_is_refused(env: Environment) -> None:
+    bare = replace(env, releases={})
+    offline.check(bare, [GPU])  # none is here: a host that has it needs it from nobody
+    path = env.root / "artefacts" / NAME
+    path.parent.mkdir()
+    path.write_bytes(b"another")
+    with pytest.raises(InventoryError) as refused:
+        offline.check(bare, [GPU])
+    (problem,) = refused.value.problems
+    assert problem.key == "ml.model.sha256" and problem.found.startswith(f"artefacts/{NAME} with SHA-256 ")
 
 
 # GPUs against fixed facts

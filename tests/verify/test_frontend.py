@@ -32,11 +32,19 @@ def base(environment: Environment, frontend: Section) -> str:
     return base_of(environment, environment.services[frontend.service])
 
 
+def site_of(environment: Environment, frontend: Section) -> nginx.Site | None:
+    """nginx's site of the frontend; a bucket may serve it alone."""
+    sites = nginx.section(environment).sites.values()
+    return next((site for site in sites if site.static == frontend.service), None)
+
+
 @pytest.fixture(scope="module")
 def ask(host: Any, environment: Environment, frontend: Section) -> Any:
     """Asks this very host for a path of the site; gives status, headers in lower case, and body."""
-    sites = nginx.section(environment).sites.values()
-    name = next(site.names(environment)[0] for site in sites if site.static == frontend.service)
+    site = site_of(environment, frontend)
+    if site is None:
+        return None
+    name = site.names(environment)[0]
     port = nginx.section(environment).https_port
 
     def asked(path: str) -> tuple[int, dict[str, str], str]:
@@ -52,7 +60,7 @@ def ask(host: Any, environment: Environment, frontend: Section) -> Any:
 
 
 def deployed(environment: Environment, frontend: Section) -> bool:
-    return frontend.service in environment.releases
+    return frontend.service in environment.releases and site_of(environment, frontend) is not None
 
 
 @ON_WEB
@@ -100,8 +108,25 @@ def test_index_is_asked_for_anew_and_assets_never(ask: Any, environment: Environ
 
 
 @ON_WEB
+@pytest.mark.covers("NX-03", "DF-70")
+def test_index_names_what_browsers_are_to_fetch_at_once(
+    host: Any, ask: Any, environment: Environment, frontend: Section
+) -> None:
+    site = site_of(environment, frontend)
+    if site is None or not deployed(environment, frontend):
+        return
+    for path in ("/", "/index.html"):
+        found = re.findall(r"<([^>]+)>; rel=preload", ask(path)[1].get("link", ""))
+        assert found == site.preload, f"{path}: Link names {', '.join(found) or 'nothing'}"
+    pushes = host.run("nginx -T 2>/dev/null | grep -c http2_push").stdout.strip()
+    assert pushes == "0", "nginx pushes, which browsers do not take any more"
+
+
+@ON_WEB
 @pytest.mark.covers("DF-60")
 def test_assets_of_the_release_before_are_still_served(host: Any, ask: Any, base: str) -> None:
+    if ask is None:
+        return
     before = host.run(f"cat {shlex.quote(base)}/previous/dist/index.html").stdout
     for path in ASSET.findall(before):
         status, _, _ = ask(path)
@@ -110,6 +135,8 @@ def test_assets_of_the_release_before_are_still_served(host: Any, ask: Any, base
 
 @ON_WEB
 def test_a_missing_asset_is_not_the_index(ask: Any) -> None:
+    if ask is None:
+        return
     status, headers, _ = ask("/assets/none.00000000.js")
     assert status == 404, f"a missing asset answers {status}"
     assert "immutable" not in headers.get("cache-control", ""), "a missing asset would be cached for a year"

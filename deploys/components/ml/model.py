@@ -90,6 +90,12 @@ def model_path(env: Environment) -> str:
     return posixpath.join(base, "models", own.model.name) if own.model else ""
 
 
+def pinned(env: Environment) -> dict[str, tuple[tuple[str | int, ...], str]]:
+    """The model's file of artefacts/, with the key that pins it and its checksum."""
+    model = section(env).model
+    return {model.file: (("ml", "model", "sha256"), model.sha256)} if model is not None and model.file else {}
+
+
 def check(env: Environment) -> list[Problem]:
     """The service computes on hosts of role ml, each instance on a GPU of its own, with a model from somewhere."""
     return [*_service(env), *_gpus(env), *_model(env)]
