@@ -90,7 +90,7 @@ def computing(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
             )
         pins(project)
         made = Computing(project, f"{lab}-ml", folder / "identity.txt", f"{SYSTEM}/staging")
-        up = ["up", SYSTEM, "--env", "staging", "--hosts", GPU, "--hosts", DB]
+        up = ["up", SYSTEM, "--env", "staging", "--hosts", f"{GPU},{DB}"]
         for words in (["down"], up):
             done = made.mainstay("lab", *words)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -182,7 +182,7 @@ def index(env: Environment) -> str:
     return of(env).bucket.read("index.html")
 
 
-@pytest.mark.covers("FE-03", "FE-04", "DF-60")
+@pytest.mark.covers("FE-03", "DF-60")
 def test_a_first_release_is_published_once(one: Environment) -> None:
     site_ = of(one)
     assert site_.name == f"frontend in s3://{BUCKET}/{PREFIX}"
@@ -372,7 +372,6 @@ def test_what_cannot_be_is_refused_before_any_store(tmp_path: Path, edits: list[
     assert message in messages(copied(tmp_path, *edits))
 
 
-@pytest.mark.covers("FE-04")
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [

@@ -45,7 +45,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "project"
 
 
-@pytest.mark.covers("FE-04")
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_each_vendor_is_spoken_to_in_its_own_way(folder: Path, vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-whoever-works-here")
