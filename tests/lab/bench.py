@@ -80,6 +80,10 @@ class Bench:
 
     def failing(self, component: str, *hosts: str) -> set[str]:
         """The checks of the component that fail on these hosts, `test_` left out."""
+        return set(self.failures(component, *hosts))
+
+    def failures(self, component: str, *hosts: str) -> dict[str, str]:
+        """Those checks, each with what it says."""
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as report:
             suite = ROOT / "tests" / "verify" / f"test_{component}.py"
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", str(suite)]
@@ -90,7 +94,7 @@ class Bench:
         assert rows, done.stdout + done.stderr
         # Which pytest shows where a test did not expect it.
         print(*[f"{row['host']}: {row['check']}: {row['reason']}" for row in rows if not row["ok"]], sep="\n")
-        return {row["check"] for row in rows if not row["ok"]}
+        return {row["check"]: row["reason"] for row in rows if not row["ok"]}
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Changes one piece of one of the system's files."""

@@ -39,6 +39,7 @@ UPSTREAMS, REACHES = "upstreams name every host of the service", "reaches every 
 ANSWERS, ON_ALL = "services answer through their sites", "security headers on every kind of answer"
 METRICS, VERSION = "metrics are not public", "says nothing of its version"
 TO_HTTPS, HTTP_2 = "http leads to https except for challenges", "speaks http 2"
+LIMITS, MESSAGES = "each site has the limit that is declared and no other", "pages for maintenance and faults are there"
 REFUSES, CERTIFICATE = "refuses old tls and unknown names", "certificate covers the sites and its key is root s"
 # What hands do to nginx, and the checks that must say so; a round breaks much at once.
 ROUNDS = [
@@ -54,16 +55,26 @@ ROUNDS = [
         f"rm {CONF}/10-default.conf": {REFUSES},
         f"echo 'server {{ listen 81; }}' > {CONF}/99-stray.conf": {PORTS},
         f"sed -i '/keepalive 32/d' {CONF}/20-upstreams.conf": {KEEPS},
+        f"sed -i 's/max_fails=3/weight=2 max_fails=3/' {CONF}/20-upstreams.conf": {UPSTREAMS},
         "systemctl restart nginx": set(),
     },
     {
         f"sed -i 's/server .*:8000/server 127.0.0.9:8000/' {CONF}/20-upstreams.conf": {UPSTREAMS, ANSWERS},
+        f"sed -i 's/http_502 http_503/http_502 http_503 non_idempotent/' {SNIPPETS}/proxy.conf": {KEEPS},
+        f"echo 'limit_req_zone $binary_remote_addr zone=stray:1m rate=1r/s;' > {CONF}/98-stray.conf": {LIMITS},
+        "sed -i 's/Back soon/Gone/' /usr/local/share/mainstay/pages/maintenance.html": {MESSAGES},
         f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=x -addext "
         f"subjectAltName=DNS:{NAME},DNS:{API} -keyout /etc/ssl/everydayai/live/privkey.pem "
         "-out /etc/ssl/everydayai/live/fullchain.pem 2>/dev/null": {CERTIFICATE},
         "systemctl restart nginx": set(),
     },
-    {f"echo nonsense > {CONF}/99-nonsense.conf": {VALID, KEEPS, UPSTREAMS}},
+    {
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj /CN=x -addext "
+        "subjectAltName=DNS:elsewhere.test -keyout /etc/ssl/everydayai/live/privkey.pem "
+        "-out /etc/ssl/everydayai/live/fullchain.pem 2>/dev/null": {CERTIFICATE},
+        "systemctl reload nginx": set(),
+    },
+    {f"echo nonsense > {CONF}/99-nonsense.conf": {VALID, KEEPS, UPSTREAMS, LIMITS}},
 ]
 
 
@@ -83,8 +94,17 @@ def test_an_app_host_that_is_gone_is_seen_and_its_5xx_has_every_header(stage: St
         answer = stage.curl(f"https://{API}/health")
         assert answer.split()[1] == "502"
         assert all(f"\n{name}: " in answer for name in HEADERS), answer
+        # It was the only one: nobody is left to ask, and nginx goes on with all that needs none.
+        assert stage.sh(WEB, "systemctl is-active nginx").strip() == "active"
+        assert '{"detail": "unavailable"}' in answer
+        assert stage.status(f"https://{NAME}/") == 200
+        reason = stage.failures("nginx", WEB)[REACHES]
+        assert re.match(r"http://[0-9.]+:8000/health answers 000: ", reason), reason
+        stage.converge(WEB)
     finally:
         stage.sh(APP, "systemctl start nginx")
+    stage.sh(WEB, "sleep 5")  # nginx asks it again after fail_timeout
+    assert stage.failing("nginx", WEB) == set()
 
 
 FRONTEND_BREAKS = {
@@ -171,6 +191,14 @@ def test_rate_limit_answers_429_only_while_it_is_on(stage: Stage) -> None:
         assert int(stage.sh(WEB, burst)) > 0
         stage.sh(WEB, "sleep 3")
         assert [stage.status(f"https://{API}/version") for _ in range(3)] == [200, 200, 200]
+        assert stage.failing("nginx", WEB) == set()
+        with_own = f"proxy: {{/api: backend}}, rate_limit: {off}"
+        stage.edit("system.yaml", "proxy: {/api: backend}", with_own)
+        stage.converge(WEB)
+        assert int(stage.sh(WEB, burst.replace(f"https://{API}/", f"https://{NAME}/api/").replace(API, NAME))) == 0
+        assert int(stage.sh(WEB, burst)) > 0, "the other site keeps the limit"
+        assert stage.failing("nginx", WEB) == set()
+        stage.edit("system.yaml", with_own, "proxy: {/api: backend}")
     finally:
         stage.edit("system.yaml", on, off)
         stage.converge(WEB)

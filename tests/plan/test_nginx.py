@@ -70,6 +70,32 @@ def test_rate_limit_is_a_switch(tmp_path: Path) -> None:
     assert "rate=50r/s" in found["/etc/nginx/nginx.conf"]
 
 
+def test_a_site_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+    own = "{requests_per_s: 5, burst: 7, enabled: true}"
+    edit = ("system.yaml", "proxy: {/api: backend}", f"proxy: {{/api: backend}}, rate_limit: {own}")
+    found = texts(loaded(copied(tmp_path, edit)), "eai-web-1")
+    limited = re.findall(
+        r"location (\S+(?: \S+)?) \{\n        limit_req (.*);", found["/etc/nginx/conf.d/50-everydayai-site.conf"]
+    )
+    assert limited == [("= /api", "zone=clients-site burst=7 nodelay"), ("/api/", "zone=clients-site burst=7 nodelay")]
+    assert "limit_req" not in found["/etc/nginx/conf.d/50-everydayai-api.conf"]
+    assert re.findall(r"limit_req_zone .*", found["/etc/nginx/nginx.conf"]) == [
+        "limit_req_zone $binary_remote_addr zone=clients-site:10m rate=5r/s;"
+    ]
+    assert "limit_req" not in texts(loaded(copied(tmp_path / "app", edit)), "eai-app-1")["/etc/nginx/nginx.conf"]
+
+
+@pytest.mark.covers("NX-01")
+def test_a_host_of_more_weight_gets_more(tmp_path: Path) -> None:
+    edit = ("production.yaml", "\nhosts:", "\nnginx: {weights: {eai-app-2: 3}}\n\nhosts:")
+    text = texts(loaded(copied(tmp_path, edit)), "eai-web-1")["/etc/nginx/conf.d/20-upstreams.conf"]
+    assert re.findall(r"server (.*?) max_fails", text)[:3] == [
+        "198.51.100.21:8000",
+        "198.51.100.22:8000 weight=3",
+        "198.51.100.23:8000",
+    ]
+
+
 @pytest.mark.covers("EV-15")
 def test_largest_upload_is_the_inventory_s(tmp_path: Path) -> None:
     assert "client_max_body_size 10485760;" in texts(loaded(copied(tmp_path)), "eai-web-1")["/etc/nginx/nginx.conf"]
@@ -89,6 +115,11 @@ def test_http2_is_said_as_each_debian_s_nginx_wants_it(tmp_path: Path) -> None:
         (
             ("system.yaml", "static: frontend, proxy: {/api: backend}", "static: frontend, proxy: {/: backend}"),
             'nginx.sites.site.proxy["/"]: found a proxy for / beside static, expected one that answers /',
+        ),
+        (
+            ("production.yaml", "\nhosts:", "\nnginx: {weights: {eai-web-1: 3}}\n\nhosts:"),
+            "nginx.weights.eai-web-1: found eai-web-1, expected a host that a site's requests go to: eai-app-1, "
+            "eai-app-2, eai-app-3",
         ),
         (
             ("system.yaml", "\nnginx:\n", "\nnginx:\n  content_security_policy: 'x\" always; y'\n"),

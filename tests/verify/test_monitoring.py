@@ -102,6 +102,17 @@ def test_nobody_but_monitoring_is_measured_from_here(host: Any, environment: Env
             assert not measured, f"the {own[port]} exporter of {other.name} answers {member.name}"
 
 
+@pytest.mark.roles("app", "ml")
+@pytest.mark.covers("HC-01")
+def test_metrics_of_services_are_for_monitoring_alone(host: Any, environment: Environment, member: Host) -> None:
+    """By nginx too, which knows whom it may tell; asked from here, where the firewall is not in the way."""
+    for service in measured_services(environment, member):
+        port = targets.instance_ports(service)["blue"][0]
+        url = f"http://{files.metrics_address(environment, member)}{targets.metrics_path(service, port)}"
+        said = host.check_output(f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 5 {url}")
+        assert said == "403" or "monitoring" in member.roles, f"{url} answers {said} to {member.name} itself"
+
+
 # The servers
 
 

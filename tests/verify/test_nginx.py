@@ -80,8 +80,10 @@ def test_status_is_on_loopback_only(host: Any, nginx: model.Section) -> None:
 @ON_HOSTS
 @pytest.mark.covers("DF-72", "NX-03", "DF-70")
 def test_configuration_in_use_keeps_connections_and_pushes_nothing(host: Any) -> None:
-    text = host.check_output("nginx -T 2>/dev/null")
+    text = _in_use(host)
     assert "http2_push" not in text, "http2_push is set"
+    for line in re.findall(r"proxy_next_upstream [^;]*;", text):
+        assert "non_idempotent" not in line, "a POST that one server took may go to another: non_idempotent is set"
     for block in re.findall(r"^upstream .*?^}", text, re.MULTILINE | re.DOTALL):
         name = block.split()[1]
         assert "keepalive " in block, f"upstream {name} keeps no connections"
@@ -93,13 +95,13 @@ def test_configuration_in_use_keeps_connections_and_pushes_nothing(host: Any) ->
 @ON_WEB
 @pytest.mark.covers("NX-01")
 def test_upstreams_name_every_host_of_the_service(host: Any, environment: Environment, nginx: model.Section) -> None:
-    text = host.check_output("nginx -T 2>/dev/null")
+    text = _in_use(host)
     for name in {service for site in nginx.sites.values() for service in site.proxy.values()}:
         service = environment.services[name]
         block = re.search(rf"^upstream {environment.system}-{name} .*?^}}", text, re.MULTILINE | re.DOTALL)
         assert block, f"no upstream for {name}"
-        found = set(re.findall(r"server (\S+)", block[0]))
-        expected = {f"{model.listen_address(one)}:{service.port}" for one in environment.hosts_of(service.role)}
+        found = {f"{where}{weight}" for where, weight in re.findall(r"server (\S+)( weight=\d+)?", block[0])}
+        expected = set(files.servers(environment, nginx, service))
         assert found == expected, f"upstream for {name}: {sorted(found)}, expected {sorted(expected)}"
 
 
@@ -155,6 +157,29 @@ def test_metrics_are_not_public(ask: Ask, environment: Environment, nginx: model
 
 
 @ON_WEB
+@pytest.mark.covers("NX-07")
+def test_each_site_has_the_limit_that_is_declared_and_no_other(host: Any, nginx: model.Section) -> None:
+    text, limits = _in_use(host), model.limits(nginx)
+    zones = dict(re.findall(r"limit_req_zone \S+ zone=([a-z0-9-]+):\S+ rate=(\d+)r/s;", text))
+    assert zones == {zone: str(limit.requests_per_s) for zone, limit in limits.values()}, (
+        f"clients are counted in {zones}"
+    )
+    found = set(re.findall(r"limit_req zone=(\S+) burst=(\d+) nodelay;", text))
+    wanted = {(zone, str(limit.burst)) for name, (zone, limit) in limits.items() if nginx.sites[name].proxy}
+    assert found == wanted, f"limits in use are {sorted(found)}, expected {sorted(wanted)}"
+
+
+@ON_WEB
+@pytest.mark.covers("DF-73")
+def test_pages_for_maintenance_and_faults_are_there(host: Any) -> None:
+    """As nginx reads them: what is not there would be nginx's own page, or nothing."""
+    for page, text in files.pages().items():
+        said = host.run(f"cd /; runuser -u www-data -- cat {page}")
+        assert said.rc == 0, f"nginx cannot read {page}"
+        assert said.stdout == text, f"{page} is another one"
+
+
+@ON_WEB
 def test_says_nothing_of_its_version(ask: Ask, environment: Environment, nginx: model.Section) -> None:
     for site in nginx.sites.values():
         _, headers = ask(site.names(environment)[0], "/")
@@ -207,3 +232,8 @@ def test_certificate_covers_the_sites_and_its_key_is_root_s(host: Any, environme
     assert found.not_after - datetime.now(UTC) > EXPIRES_SOON, f"the certificate ends on {found.not_after:%Y-%m-%d}"
     key = host.file(f"{folder}/live/privkey.pem")
     assert (key.user, f"{key.mode:o}") == ("root", "600"), f"the key is {key.user}'s, mode {key.mode:o}"
+
+
+def _in_use(host: Any) -> str:
+    """Every file that nginx reads, as it reads them."""
+    return str(host.check_output("nginx -T 2>/dev/null"))

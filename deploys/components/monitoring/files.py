@@ -99,8 +99,15 @@ def metrics_site(env: Environment, host: Host) -> ManagedFile:
         for ports in targets.instance_ports(service).values()
         for port in ports
     }
-    listen = f"{nginx.listen_address(host)}:{section(env).ports.services}"
-    return ManagedFile(METRICS_SITE, render("monitoring/metrics.conf.j2", listen=listen, locations=locations))
+    listen = metrics_address(env, host)
+    allowed = [server.address for server in env.hosts_of("monitoring")]
+    text = render("monitoring/metrics.conf.j2", listen=listen, locations=locations, allowed=allowed)
+    return ManagedFile(METRICS_SITE, text)
+
+
+def metrics_address(env: Environment, host: Host) -> str:
+    """Where nginx gives the metrics of the host's services."""
+    return f"{nginx.listen_address(host)}:{section(env).ports.services}"
 
 
 def _started(name: str, values: dict[str, str], *, mode: int = 0o644, sees_host: bool = False) -> list[ManagedFile]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from deploys.components.nginx.model import PRELOADED_AS, Section, Site, listen_address, section
+from deploys.components.nginx.model import PRELOADED_AS, Section, Site, limits, listen_address, section
 from deploys.components.release.files import base_of
 from mainstay.files import ManagedFile
-from mainstay.inventory import Environment, Host
+from mainstay.inventory import Environment, Host, Service
 from mainstay.render import render
 
 ACME_ROOT = "/var/www/acme"
@@ -53,7 +53,12 @@ def files(environment: Environment, member: Host) -> list[ManagedFile]:
     drains = [service.drain_s for service in environment.services.values() if service.port is not None]
     texts = {
         "/etc/nginx/nginx.conf": render(
-            "nginx/nginx.conf.j2", nginx=nginx, cores=member.cores, web=web, shutdown_s=max(drains, default=30) + 5
+            "nginx/nginx.conf.j2",
+            nginx=nginx,
+            cores=member.cores,
+            web=web,
+            shutdown_s=max(drains, default=30) + 5,
+            zones={zone: limit.requests_per_s for zone, limit in limits(nginx).values()} if web else {},
         ),
         "/etc/nginx/conf.d/00-status.conf": render("nginx/status.conf.j2", port=nginx.status_port),
         "/etc/nginx/snippets/proxy.conf": render(
@@ -62,7 +67,7 @@ def files(environment: Environment, member: Host) -> list[ManagedFile]:
         "/etc/nginx/snippets/security-headers.conf": render("nginx/security-headers.conf.j2", headers=headers),
     }
     if web:
-        texts |= _web(environment, member, nginx) | _pages()
+        texts |= _web(environment, member, nginx) | pages()
     return [ManagedFile(path, text) for path, text in texts.items()]
 
 
@@ -78,16 +83,18 @@ def _web(environment: Environment, member: Host, nginx: Section) -> dict[str, st
             "nginx/upstreams.conf.j2", upstreams=upstreams, keepalive=nginx.upstream_keepalive
         ),
     }
-    for name, site in nginx.sites.items():
+    for name in nginx.sites:
         path = f"/etc/nginx/conf.d/50-{environment.system}-{name}.conf"
-        texts[path] = _site(environment, member, nginx, site)
+        texts[path] = _site(environment, member, nginx, name)
     return texts
 
 
-def _site(environment: Environment, member: Host, nginx: Section, site: Site) -> str:
+def _site(environment: Environment, member: Host, nginx: Section, name: str) -> str:
+    site, (zone, limit) = nginx.sites[name], limits(nginx).get(name, ("", None))
     return render(
         "nginx/site.conf.j2",
         nginx=nginx,
+        limited=f"zone={zone} burst={limit.burst} nodelay" if limit else "",
         names=site.names(environment),
         https_suffix="" if nginx.https_port == 443 else f":{nginx.https_port}",
         # nginx 1.25 took `http2` from `listen` and made a directive of it; Debian 12 has 1.22, Debian 13 1.26.
@@ -127,14 +134,23 @@ def _upstreams(environment: Environment, member: Host, nginx: Section) -> dict[s
     names = {name for site in nginx.sites.values() for name in site.proxy.values()}
     found = {}
     for name in sorted(names):
-        service = environment.services[name]
-        hosts = environment.hosts_of(service.role)
-        found[f"{environment.system}-{name}"] = {"servers": [f"{listen_address(h)}:{service.port}" for h in hosts]}
+        found[f"{environment.system}-{name}"] = {"servers": servers(environment, nginx, environment.services[name])}
     peers = _peers(environment, member)
     if peers and any(site.static for site in nginx.sites.values()):
-        servers = [f"{listen_address(host)}:{nginx.https_port}" for host in peers]
-        found[_peers_name(environment)] = {"servers": servers}
+        addresses = [f"{listen_address(host)}:{nginx.https_port}" for host in peers]
+        found[_peers_name(environment)] = {"servers": addresses}
     return found
+
+
+def servers(environment: Environment, nginx: Section, service: Service) -> list[str]:
+    """Where a service answers, as `server` takes it: its canonical port on each of its hosts, and their weights."""
+    hosts = environment.hosts_of(service.role)
+    return [f"{listen_address(host)}:{service.port}{_weight(nginx, host)}" for host in hosts]
+
+
+def _weight(nginx: Section, host: Host) -> str:
+    weight = nginx.weights.get(host.name, 1)
+    return f" weight={weight}" if weight != 1 else ""
 
 
 def _peers(environment: Environment, member: Host) -> list[Host]:
@@ -145,7 +161,8 @@ def _peers_name(environment: Environment) -> str:
     return f"{environment.system}-web-peers"
 
 
-def _pages() -> dict[str, str]:
+def pages() -> dict[str, str]:
+    """What visitors see in maintenance and when no service answers, by the file."""
     texts = {}
     for name, (title, text) in _MESSAGES.items():
         texts[f"{PAGES}/{name}.html"] = render("nginx/page.html.j2", title=title, text=text)

@@ -22,6 +22,7 @@ from mainstay.inventory import (
     UrlPath,
     per_env,
 )
+from mainstay.inventory.fields import HostName
 
 ROLES = frozenset({"web", "app", "ml"})
 
@@ -52,12 +53,21 @@ def _preloaded(value: str) -> str:
 Preloaded = Annotated[str, AfterValidator(_preloaded)]
 
 
+class RateLimit(StrictModel):
+    """Requests of one client address beyond this get 429 (NX-07)."""
+
+    enabled: bool = per_env(False)
+    requests_per_s: int = per_env(50, ge=1, le=100000)
+    burst: int = per_env(100, ge=0, le=100000)
+
+
 class Site(StrictModel):
     """One virtual server: its names, and which service answers where."""
 
     server_names: list[Annotated[str, AfterValidator(_server_name)]] = Field(min_length=1)
     static: Name | None = Field(None, description="the static service served at /")
     proxy: dict[UrlPath, Name] = Field(default_factory=dict, description="path prefix to service")
+    rate_limit: RateLimit | None = per_env(None, description="of this site alone, instead of the section's")
     preload: list[Preloaded] = Field(default_factory=list, description="what the index's header has browsers fetch too")
 
     def names(self, env: Environment) -> list[str]:
@@ -82,14 +92,6 @@ class Hsts(StrictModel):
         return "; ".join(parts)
 
 
-class RateLimit(StrictModel):
-    """Requests of one client address beyond this get 429 (NX-07)."""
-
-    enabled: bool = per_env(False)
-    requests_per_s: int = per_env(50, ge=1, le=100000)
-    burst: int = per_env(100, ge=0, le=100000)
-
-
 class Tls(StrictModel):
     """Where certificates come from."""
 
@@ -103,6 +105,9 @@ class Section(StrictModel):
     https_port: Port = 443
     status_port: Port = Field(8090, description="loopback only: stub_status")
     sites: dict[Name, Site] = Field(default_factory=dict)
+    weights: dict[HostName, Annotated[int, Field(ge=1, le=100)]] = per_env(
+        default_factory=dict, description="requests that a host gets for each one of a host that is not named (NX-01)"
+    )
     upstream_keepalive: int = per_env(32, ge=1, le=4096, description="idle connections kept to each upstream")
     client_max_body_size: ByteSize = Field("10M", validate_default=True, description="EV-15: one value for all")
     proxy_timeout: Duration = Field("60s", validate_default=True, description="longest wait for a service's answer")
@@ -154,8 +159,8 @@ def uses(env: Environment) -> set[str]:
 
 
 def check(env: Environment) -> list[Problem]:
-    """Sites name services that exist and that can answer."""
-    problems: list[Problem] = []
+    """Sites name services that exist and that can answer; weights name hosts that are asked."""
+    problems = _check_weights(env)
     for name, site in section(env).sites.items():
         key = ("nginx", "sites", name)
         if site.static is None and not site.proxy:
@@ -170,6 +175,28 @@ def check(env: Environment) -> list[Problem]:
             if _kind(env, service) in (None, "static"):
                 problems.append(env.problem((*key, "proxy", path), repr(service), "a service that listens on a port"))
     return problems
+
+
+def _check_weights(env: Environment) -> list[Problem]:
+    proxied = {name for site in section(env).sites.values() for name in site.proxy.values() if name in env.services}
+    asked = [host.name for name in proxied for host in env.hosts_of(env.services[name].role)]
+    return [
+        env.problem(
+            ("nginx", "weights", name), name, f"a host that a site's requests go to: {', '.join(sorted(asked))}"
+        )
+        for name in section(env).weights
+        if name not in asked
+    ]
+
+
+def limits(nginx: Section) -> dict[str, tuple[str, RateLimit]]:
+    """For each site that is limited: the zone in which its clients are counted, and its limit."""
+    found = {}
+    for name, site in nginx.sites.items():
+        zone, limit = ("clients", nginx.rate_limit) if site.rate_limit is None else (f"clients-{name}", site.rate_limit)
+        if limit.enabled:
+            found[name] = (zone, limit)
+    return found
 
 
 def _kind(env: Environment, name: str) -> str | None:
