@@ -6,6 +6,7 @@ laptop     a copy for one test, whose project may be changed freely; the system'
 staging    staging of the system, rolled out once a worker; a test that takes it leaves it as it found it
 bare       hosts that nothing was ever installed on, in a lab of their own, for one module
 bench      one host at a time, planned, applied and broken by hand (tests/lab/bench.py)
+watch      a small system that is watched, converged from bare by one apply (tests/lab/watched.py)
 tiny_system  the small system of fixtures/tiny
 ground     hosts with nothing but base, of fixtures/ground
 """
@@ -20,9 +21,10 @@ import pytest
 
 from tests.lab import ground as grounds
 from tests.lab import laptop as laptops
-from tests.lab import tiny
+from tests.lab import tiny, watched
 from tests.lab.bench import Bench
 from tests.lab.laptop import SYSTEM, Done, Laptop
+from tests.lab.watched import Watched
 
 STAGING = (SYSTEM, "--env", "staging")
 
@@ -130,6 +132,21 @@ def tiny_system(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     system.outside("up", "tiny")
     yield system
     system.outside("down")
+
+
+@pytest.fixture(scope="session")
+def watch(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The system of `fixtures/watched`; what its receivers are told is kept. A test leaves it as it found it."""
+    folder = tmp_path_factory.mktemp("watched")
+    with pytest.MonkeyPatch.context() as patch:  # for the secrets alone: other systems have identities of their own
+        patch.setenv("MAINSTAY_AGE_IDENTITY", str(folder / "identity.txt"))
+        made = watched.new(folder, f"{lab}-watched")
+    for words in (["lab", "down"], ["lab", "up", "watched", "--env", "staging"], ["apply", made.target]):
+        done = made.mainstay(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    made.listen()
+    yield made
+    assert made.mainstay("lab", "down").returncode == 0
 
 
 @pytest.fixture(scope="module")

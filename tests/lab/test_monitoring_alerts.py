@@ -1,0 +1,94 @@
+"""Real faults on real hosts, one for each severity: told to the right receiver with the right labels, and their end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mainstay.lab.lab import Lab
+from tests.lab.watched import ALL, OFFICE, PAGER, Watched
+
+Posts = list[tuple[str, dict[str, Any]]]
+API = "watched-api@18000.service"
+
+
+def in_slack(status: str, severity: str, alert: str) -> Callable[[Posts], Any]:
+    """A post in Slack's shape, to the pager."""
+    title = f"[{status}] watched/staging {severity} {alert}"
+    return lambda posts: [
+        body for path, body in posts if path in PAGER and body["attachments"][0].get("title") == title
+    ]
+
+
+def in_json(status: str, severity: str, alert: str) -> Callable[[Posts], Any]:
+    """An alert in Alertmanager's own JSON, to the office."""
+    return lambda posts: [
+        one
+        for path, body in posts
+        if path in OFFICE
+        for one in body["alerts"]
+        if (one["status"], one["labels"]["severity"], one["labels"]["alertname"]) == (status, severity, alert)
+    ]
+
+
+@pytest.mark.covers("MT-45")
+def test_a_lost_redis_is_told_with_the_worst_severity_and_its_return(watch: Watched) -> None:
+    watch.forget()
+    watch.sh(ALL, "systemctl stop redis-server")
+    try:
+        (post,) = watch.wait_for(in_slack("FIRING", "P0", "RedisDown"), 60)
+    finally:
+        watch.sh(ALL, "systemctl start redis-server")
+    assert f"{ALL}: Redis does not answer" in post["attachments"][0]["text"]
+    assert "https://runbooks.watched.test/RedisDown" in post["attachments"][0]["text"]
+    watch.wait_for(in_slack("RESOLVED", "P0", "RedisDown"), 60)
+
+
+def test_a_full_disk_is_told_and_its_end(watch: Watched) -> None:
+    watch.forget()
+    lab = Lab(watch.lab)
+    watch.sh(ALL, "mkdir -p /srv/data")
+    lab.attach_full_disk(ALL, "/srv/data", 16 << 20)
+    try:
+        watch.sh(ALL, "dd if=/dev/zero of=/srv/data/full bs=64k 2>/dev/null; true")
+        watch.wait_for(in_slack("FIRING", "P1", "Disk"), 90)
+    finally:
+        lab.detach_full_disk(ALL, "/srv/data")
+    (post, *_) = watch.wait_for(in_slack("RESOLVED", "P1", "Disk"), 60)
+    text = post["attachments"][0]["text"]
+    assert re.match(rf"{ALL}, /srv/data: (9[5-9]|100)\.\d % disk in use, above 95\n", text), text
+
+
+def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) -> None:
+    watch.forget()
+    fail = "for i in $(seq 20); do curl -s -o /dev/null http://127.0.0.1:8000/fail; sleep 1; done"
+    watch.sh(ALL, f"systemd-run -q --unit=fails bash -c '{fail}'")
+    (told, *_) = watch.wait_for(in_json("firing", "P2", "ErrorRate"), 90)
+    assert told["labels"]["service"] == "api"
+    assert (told["labels"]["system"], told["labels"]["environment"]) == ("watched", "staging")
+    assert told["annotations"]["runbook_url"] == "https://runbooks.watched.test/ErrorRate"
+    assert told["annotations"]["summary"].startswith("api: ")
+    # The rate looks five minutes back: so many others that what failed is less than a hundredth.
+    watch.sh(ALL, "systemctl stop fails 2>/dev/null; curl -s -o /dev/null 'http://127.0.0.1:8000/?[1-3000]'")
+    watch.wait_for(in_json("resolved", "P2", "ErrorRate"), 60)
+
+
+@pytest.mark.covers("MT-03")
+def test_a_stopped_service_is_told_to_both_and_its_return(watch: Watched) -> None:
+    watch.forget()
+    watch.sh(ALL, f"systemctl stop {API}")
+    try:
+        (told, *_) = watch.wait_for(in_json("firing", "critical", "ServiceDown"), 120)
+        watch.wait_for(in_slack("FIRING", "P0", "ServiceDown"), 120)
+    finally:
+        watch.sh(ALL, f"systemctl start {API}")
+    assert (told["labels"]["service"], told["labels"]["host"], told["labels"]["check"]) == ("api", ALL, "/health")
+    watch.wait_for(in_json("resolved", "critical", "ServiceDown"), 60)
+    watch.wait_for(in_slack("RESOLVED", "P0", "ServiceDown"), 180)
+
+
+def test_nothing_is_left_of_all_this(watch: Watched) -> None:
+    assert watch.mainstay("plan", watch.target, "--exit-code").returncode == 0

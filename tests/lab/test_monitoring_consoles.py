@@ -1,0 +1,81 @@
+"""The consoles, as an operator's browser shows them through a tunnel."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deploys.components.monitoring import consoles
+from mainstay import ssh
+from tests.lab.watched import ALL, MON, Watched
+
+
+def shown(watch: Watched, page: str) -> str:
+    """What Chromium makes of a console: the document after its scripts have asked for what they draw."""
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
+    with tunnel(watch) as url:
+        done = subprocess.run(
+            [*command, f"{url}/consoles/{page}"], capture_output=True, text=True, timeout=90, check=True
+        )
+    return done.stdout
+
+
+@contextmanager
+def tunnel(watch: Watched) -> Iterator[str]:
+    """Prometheus on a port of the laptop, through SSH, as docs/components/monitoring.md says."""
+    environment = watch.environment
+    argv = ssh.command_line(environment, environment.hosts[MON])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:9090"]
+    process = subprocess.Popen([argv[0], *options, *argv[1:]], stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 15
+        while not reached(port):
+            assert process.poll() is None and time.monotonic() < deadline, "no tunnel"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def reached(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_consoles_show_what_is_measured_with_the_inventory_s_limits(watch: Watched) -> None:
+    """Every panel of every page: a row for what it speaks of, a graph that was drawn, its thresholds."""
+    watch.sh(ALL, "for i in $(seq 12); do curl -s -o /dev/null http://127.0.0.1:8000/; sleep 1; done")
+    for console in consoles.consoles(watch.environment):
+        page = shown(watch, f"{console.name}.html")
+        panels = re.findall(r'<section class="panel" data-title="(.*?)">(.*?)</section>', page, re.DOTALL)
+        assert [title for title, _ in panels] == [panel.title for panel in console.panels]
+        for panel, (_, text) in zip(console.panels, panels, strict=True):
+            empty = panel.title in NOT_HERE
+            assert ("no data" in text) == empty, f"{console.name}: {panel.title}: {text[:300]}"
+            assert empty or "<svg" in text, f"{console.name}: nothing drawn for {panel.title}"
+            limits = [f"{panel.warn:g} warning"] if panel.warn is not None else []
+            assert all(limit in text for limit in limits)
+    assert "RedisDown" not in shown(watch, "index.html")
+
+
+# The lab's disks are overlays, which no disk is; nobody asks the cache for keys, and there are no tables.
+NOT_HERE = {
+    "Disk in use",
+    "Of the database's disk in use",
+    "Of keys found in Redis",
+    "Rows read by scans",
+    "Rows inserted",
+    "Rows updated",
+    "Rows deleted",
+    "Never measured",
+}
