@@ -10,7 +10,7 @@ import json
 import pytest
 
 from tests.lab.bench import ROOT
-from tests.lab.watched import ALL, MON, OFFICE, PAGER, Watched
+from tests.lab.watched import ALL, MON, OFFICE, PAGER, REPLICA, Watched
 
 
 def test_the_plan_after_one_apply_from_bare_is_empty(watch: Watched) -> None:
@@ -19,7 +19,7 @@ def test_the_plan_after_one_apply_from_bare_is_empty(watch: Watched) -> None:
 
 @pytest.mark.covers("MT-41", "MT-51", "MT-53")
 def test_a_converged_system_passes_every_check(watch: Watched) -> None:
-    assert watch.failing("monitoring", ALL, MON) == set()
+    assert watch.failing("monitoring", ALL, MON, REPLICA) == set()
 
 
 def test_judges_are_content_on_the_host_itself(watch: Watched) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mainstay.lab.lab import Lab
-from tests.lab.watched import ALL, OFFICE, PAGER, Watched
+from tests.lab.watched import ALL, OFFICE, PAGER, REPLICA, Watched
 
 Posts = list[tuple[str, dict[str, Any]]]
 API = "watched-api@18000.service"
@@ -47,16 +47,23 @@ def test_a_lost_redis_is_told_with_the_worst_severity_and_its_return(watch: Watc
     watch.wait_for(in_slack("RESOLVED", "P0", "RedisDown"), 60)
 
 
-def test_a_full_disk_is_told_and_its_end(watch: Watched) -> None:
+def test_a_disk_that_fills_is_told_twice_and_its_end(watch: Watched) -> None:
+    """A warning while there is room left, the pager when there is none; each is over when the disk is gone."""
     watch.forget()
     lab = Lab(watch.lab)
     watch.sh(ALL, "mkdir -p /srv/data")
     lab.attach_full_disk(ALL, "/srv/data", 16 << 20)
     try:
+        room = watch.sh(ALL, "df --output=avail -k /srv/data | tail -n 1").strip()
+        watch.sh(ALL, f"dd if=/dev/zero of=/srv/data/most bs=1k count={int(int(room) * 0.88)} 2>/dev/null")
+        (told, *_) = watch.wait_for(in_json("firing", "warning", "Disk"), 150)
+        assert (told["labels"]["host"], told["labels"]["mountpoint"]) == (ALL, "/srv/data")
+        assert not in_slack("FIRING", "P1", "Disk")(watch.told()), "nobody is woken while there is room"
         watch.sh(ALL, "dd if=/dev/zero of=/srv/data/full bs=64k 2>/dev/null; true")
         watch.wait_for(in_slack("FIRING", "P1", "Disk"), 90)
     finally:
         lab.detach_full_disk(ALL, "/srv/data")
+    watch.wait_for(in_json("resolved", "warning", "Disk"), 90)
     (post, *_) = watch.wait_for(in_slack("RESOLVED", "P1", "Disk"), 60)
     text = post["attachments"][0]["text"]
     assert re.match(rf"{ALL}, /srv/data: (9[5-9]|100)\.\d % disk in use, above 95\n", text), text
@@ -77,17 +84,36 @@ def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) ->
 
 
 @pytest.mark.covers("MT-03")
-def test_a_stopped_service_is_told_to_both_and_its_return(watch: Watched) -> None:
+def test_a_killed_service_that_cannot_start_is_told_to_both_and_its_return(watch: Watched) -> None:
+    """systemd starts a killed process again: one whose program is gone it cannot."""
     watch.forget()
-    watch.sh(ALL, f"systemctl stop {API}")
+    program = f"$(systemctl show -p WorkingDirectory --value {API})/main.py"
+    watch.sh(ALL, f"mv {program} /root/kept.py; systemctl kill -s KILL {API}")
     try:
         (told, *_) = watch.wait_for(in_json("firing", "critical", "ServiceDown"), 120)
         watch.wait_for(in_slack("FIRING", "P0", "ServiceDown"), 120)
     finally:
-        watch.sh(ALL, f"systemctl start {API}")
+        watch.sh(ALL, f"mv /root/kept.py {program}; systemctl reset-failed {API}; systemctl start {API}")
     assert (told["labels"]["service"], told["labels"]["host"], told["labels"]["check"]) == ("api", ALL, "/health")
     watch.wait_for(in_json("resolved", "critical", "ServiceDown"), 60)
     watch.wait_for(in_slack("RESOLVED", "P0", "ServiceDown"), 180)
+
+
+def test_a_replica_that_is_cut_off_is_told_and_its_return(watch: Watched) -> None:
+    """By the primary, which counts who follows it, and by the host that no longer answers."""
+    watch.forget()
+    lab = Lab(watch.lab)
+    lab.cut(REPLICA)
+    try:
+        (down, *_) = watch.wait_for(in_json("firing", "critical", "HostDown"), 240)
+        (missing, *_) = watch.wait_for(in_json("firing", "critical", "ReplicasMissing"), 300)
+    finally:
+        lab.heal(REPLICA)
+    assert down["labels"]["host"] == REPLICA
+    assert missing["annotations"]["summary"] == "0 of 1 replicas follow the primary"
+    assert missing["labels"]["environment"] == "staging"
+    watch.wait_for(in_json("resolved", "critical", "HostDown"), 120)
+    watch.wait_for(in_json("resolved", "critical", "ReplicasMissing"), 120)
 
 
 def test_nothing_is_left_of_all_this(watch: Watched) -> None:

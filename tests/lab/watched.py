@@ -20,7 +20,7 @@ from mainstay.secrets.needed import needed_secrets
 from tests.lab.bench import Bench
 
 FIXTURE = Path(__file__).parent / "fixtures" / "watched"
-SYSTEM, ALL, MON = "watched", "watched-all", "watched-mon"
+SYSTEM, ALL, MON, REPLICA = "watched", "watched-all", "watched-mon", "watched-replica"
 PAGER, OFFICE = "http://127.0.0.1:8099/pager-2c1f", "http://127.0.0.1:8099/office-93ab"
 
 
@@ -53,6 +53,8 @@ def release(folder: Path) -> None:
     (folder / "inventories" / SYSTEM / "releases.yaml").write_text(text)
 
 
+_REPLICA = f"  {REPLICA}: {{address: 192.0.2.13, roles: [db_replica], memory: 1G, cores: 1, disk: 10G}}\n"
+
 # What takes minutes in a real system takes seconds here, so that a fault, its alert and its end fit into a test.
 QUICK = """alerts:
   P0:
@@ -69,7 +71,9 @@ class Watched(Bench):
     """The bench, and what the receivers were told."""
 
     def quick(self) -> None:
-        """Alerts that do not wait."""
+        """Alerts that do not wait, and a replica that can be lost; warnings are told at any hour of the day."""
+        self.edit("staging.yaml", "hosts:\n", f"hosts:\n{_REPLICA}")
+        self.edit("system.yaml", "warning: {receiver: office, hours: work}", "warning: {receiver: office}")
         path = self.project / "inventories" / SYSTEM / "system.yaml"
         before, rest = path.read_text().split("alerts:\n", 1)
         path.write_text(before + QUICK + rest[rest.index("\nseverity:") :])

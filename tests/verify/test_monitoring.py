@@ -245,6 +245,17 @@ def test_every_console_can_be_shown(host: Any, own: Section, environment: Enviro
         assert shown == len(console.panels), f"{console.name}: {shown} panels of {len(console.panels)}"
 
 
+@ON_SERVER
+@pytest.mark.covers("DS-03")
+def test_panels_of_the_inventory_have_data(
+    ask: Any, own: Section, record_property: Callable[[str, object], None]
+) -> None:
+    """Prometheus takes each query; what gives no data is said, for a service may have nothing to say yet."""
+    empty = [title for title, query in own.panels.items() if not _query(ask, own, query)]
+    if empty:
+        record_property("note", f"no data for {', '.join(empty)}")
+
+
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 

@@ -48,6 +48,8 @@ class Console:
     name: str
     title: str
     panels: list[Panel]
+    refresh_s: int | None = None
+    """The browser asks for it anew this often; None leaves it to whoever looks."""
 
     @property
     def path(self) -> str:
@@ -61,6 +63,7 @@ def consoles(env: Environment) -> list[Console]:
         Console("system-overview", "System overview", [*_of(env, "cpu_pct", "memory_pct", "disk_pct"), *_hosts(env)]),
         Console("application-performance", "Application performance", _services(env)),
         Console("databases", "Databases and cache", _databases(env)),
+        Console("realtime", "Real time", _realtime(env), refresh_s=10),
         Console("business-metrics", "Business metrics", _own(env)),
     ]
     return [console for console in found if console.panels]
@@ -71,9 +74,16 @@ def files(env: Environment) -> list[ManagedFile]:
     pages = consoles(env)
     links = [(page.name, page.title) for page in pages]
     common = {"system": env.system, "environment": env.env, "links": links}
-    index = ManagedFile(f"{FOLDER}/index.html", render("monitoring/index.html.j2", title="Alerts", **common))
+    index = ManagedFile(
+        f"{FOLDER}/index.html", render("monitoring/index.html.j2", title="Alerts", refresh_s=30, **common)
+    )
     made = [
-        ManagedFile(page.path, render("monitoring/console.html.j2", title=page.title, panels=page.panels, **common))
+        ManagedFile(
+            page.path,
+            render(
+                "monitoring/console.html.j2", title=page.title, panels=page.panels, refresh_s=page.refresh_s, **common
+            ),
+        )
         for page in pages
     ]
     return [index, *made]
@@ -111,18 +121,29 @@ def _services(env: Environment) -> list[Panel]:
 
 
 def _databases(env: Environment) -> list[Panel]:
-    names = ("db_pool_pct", "db_query_ms", "db_cache_hit_pct", "db_disk_pct", "replication_lag_s")
-    found = _of(env, *names)
-    if any(job.name == "postgres" for job in jobs(env)):
-        tables = ("datname", "relname")
-        for title, metric in (
-            ("Rows read by scans", "pg_stat_user_tables_seq_tup_read"),
-            ("Rows inserted", "pg_stat_user_tables_n_tup_ins"),
-            ("Rows updated", "pg_stat_user_tables_n_tup_upd"),
-            ("Rows deleted", "pg_stat_user_tables_n_tup_del"),
-        ):
-            found.append(Panel(title, _rate(metric, "datname, relname"), tables, "/s"))
-    return found + _of(env, "redis_memory_pct", "redis_connections_pct", "redis_evictions_per_s", "cache_hit_pct")
+    database = ("db_pool_pct", "db_query_ms", "db_cache_hit_pct", "db_disk_pct", "replication_lag_s")
+    cache = ("redis_memory_pct", "redis_connections_pct", "redis_evictions_per_s", "cache_hit_pct")
+    return [*_of(env, *database), *_tables(env), *_of(env, *cache)]
+
+
+def _tables(env: Environment) -> list[Panel]:
+    """What is done with each table."""
+    if all(job.name != "postgres" for job in jobs(env)):
+        return []
+    of = {
+        "Rows read by scans": "pg_stat_user_tables_seq_tup_read",
+        "Rows inserted": "pg_stat_user_tables_n_tup_ins",
+        "Rows updated": "pg_stat_user_tables_n_tup_upd",
+        "Rows deleted": "pg_stat_user_tables_n_tup_del",
+    }
+    tables = ("datname", "relname")
+    return [Panel(title, _rate(metric, "datname, relname"), tables, "/s") for title, metric in of.items()]
+
+
+def _realtime(env: Environment) -> list[Panel]:
+    """On one page what a person watches while something happens: hosts, answers, tables, cache (DS-05)."""
+    names = ("cpu_pct", "memory_pct", "request_rate_per_min", "p95_ms", "error_rate_pct", "cache_hit_pct")
+    return [*_of(env, *names), *_tables(env), *_of(env, "redis_memory_pct")]
 
 
 def _own(env: Environment) -> list[Panel]:
