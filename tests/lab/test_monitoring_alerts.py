@@ -34,17 +34,22 @@ def in_json(status: str, severity: str, alert: str) -> Callable[[Posts], Any]:
     ]
 
 
-@pytest.mark.covers("MT-45")
-def test_a_lost_redis_is_told_with_the_worst_severity_and_its_return(watch: Watched) -> None:
+LOST = {"redis-server": ("RedisDown", "Redis"), "postgresql@15-main": ("PostgresDown", "PostgreSQL")}
+
+
+@pytest.mark.covers("MT-44", "MT-45")
+@pytest.mark.parametrize("unit", LOST)
+def test_what_is_lost_is_told_with_the_worst_severity_and_its_return(watch: Watched, unit: str) -> None:
+    alert, name = LOST[unit]
     watch.forget()
-    watch.sh(ALL, "systemctl stop redis-server")
+    watch.sh(ALL, f"systemctl stop {unit}")
     try:
-        (post,) = watch.wait_for(in_slack("FIRING", "P0", "RedisDown"), 60)
+        (post, *_) = watch.wait_for(in_slack("FIRING", "P0", alert), 120)
     finally:
-        watch.sh(ALL, "systemctl start redis-server")
-    assert f"{ALL}: Redis does not answer" in post["attachments"][0]["text"]
-    assert "https://runbooks.watched.test/RedisDown" in post["attachments"][0]["text"]
-    watch.wait_for(in_slack("RESOLVED", "P0", "RedisDown"), 60)
+        watch.sh(ALL, f"systemctl start {unit}")
+    assert f"{ALL}: {name} does not answer" in post["attachments"][0]["text"]
+    assert f"https://runbooks.watched.test/{alert}" in post["attachments"][0]["text"]
+    watch.wait_for(in_slack("RESOLVED", "P0", alert), 90)
 
 
 def test_a_disk_that_fills_is_told_twice_and_its_end(watch: Watched) -> None:

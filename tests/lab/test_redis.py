@@ -101,15 +101,16 @@ def test_a_change_is_applied_live_and_loses_nothing(cache: Bench) -> None:
     assert started(cache) == before
 
 
-@pytest.mark.covers("DF-80")
+@pytest.mark.covers("DF-80", "RD-10")
 def test_a_restart_keeps_the_data_and_is_refused_where_it_would_not(cache: Bench) -> None:
     """The number of databases cannot be set live."""
     admin(cache, "SET", "kept", "1")
-    before = started(cache)
+    before, keys = started(cache), admin(cache, "DBSIZE")
     more = ("system.yaml", "port: 6379                                    # seed", "port: 6379\n  databases: 20 # seed")
     with edited(cache, *more):
         cache.converged(CACHE)
         assert started(cache) != before and admin(cache, "GET", "kept") == "1"
+        assert admin(cache, "DBSIZE") == keys
         with edited(cache, "system.yaml", "persistence: aof", "persistence: none"):
             cache.converged(CACHE)
             before = started(cache)

@@ -60,6 +60,7 @@ QUICK = """alerts:
   P0:
     - {name: service_down, rule: health fails 2 times in 2m}
     - {name: redis_lost, for: 5s}
+    - {name: database_lost, for: 5s}
   P1:
     - {name: disk, above_pct: 95, for: 5s}
   P2:

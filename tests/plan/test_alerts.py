@@ -119,6 +119,7 @@ def test_every_rule_is_silent_on_the_right_side(env: Environment, folder: Path) 
     silent(env, folder)
 
 
+@pytest.mark.covers("MT-06", "MT-19", "MT-20", "MT-21", "MT-22", "MT-23")
 def test_every_rule_of_each_shipped_system_fires_and_is_silent(shipped: tuple[Environment, Path]) -> None:
     """With the runbook's own limits, severities, services and hosts."""
     env, folder = shipped
@@ -195,6 +196,7 @@ def test_no_traffic_is_no_error_and_no_miss(folder: Path) -> None:
     judged(folder, "rules.yml", [as_test("no traffic", still, asked)])
 
 
+@pytest.mark.covers("MT-20")
 def test_what_people_read(env: Environment, folder: Path) -> None:
     """Labels, summary, runbook and action of one alert, whole."""
     expected = {

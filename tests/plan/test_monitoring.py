@@ -116,7 +116,7 @@ def test_promtool_and_amtool_accept_all_of_it(name: str, tmp_path: Path, monkeyp
     assert "SUCCESS" in run("amtool", "check-config", tmp_path / "alertmanager.yml")
 
 
-@pytest.mark.covers("MT-09", "MT-41")
+@pytest.mark.covers("MT-06", "MT-09", "MT-41")
 def test_each_severity_goes_where_the_inventory_says(env: Environment, tmp_path: Path) -> None:
     path = tmp_path / "alertmanager.yml"
     path.write_text(env.secrets.resolve(files.alertmanager(env).content))

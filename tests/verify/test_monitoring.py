@@ -180,6 +180,7 @@ def test_every_instance_of_a_service_is_measured(ask: Any, own: Section, environ
 
 
 @ON_SERVER
+@pytest.mark.covers("MT-19")
 def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment: Environment) -> None:
     """Each with its threshold, duration and severity, by what Prometheus says of itself."""
     loaded = [one for group in ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"] for one in group["rules"]]
