@@ -88,7 +88,7 @@ def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) ->
     watch.wait_for(in_json("resolved", "P2", "ErrorRate"), 60)
 
 
-@pytest.mark.covers("MT-03")
+@pytest.mark.covers("MT-03", "MT-42")
 def test_a_killed_service_that_cannot_start_is_told_to_both_and_its_return(watch: Watched) -> None:
     """systemd starts a killed process again: one whose program is gone it cannot."""
     watch.forget()
