@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from deploys.components.postgres.model import Section as Postgres
 from mainstay import components
 from mainstay.inventory import ENVIRONMENTS, Environment, load
 from mainstay.inventory.checks import unused, unused_services
 from tests.unit.inventories import SHIPPED, SYSTEMS, copied
 
+PAGE = SHIPPED.parent / "docs" / "systems.md"
 MARK = re.compile(r"\b(seed|fix|decided)\b")
 LINE = re.compile(r"(?P<indent> *)(- )?(?P<key>[^#\s][^#]*?)?(?P<comment>\s*#.*)?")
 
@@ -81,6 +83,26 @@ def _unmarked(text: str) -> list[tuple[int, str]]:
             found.append((number, line))
         before = before and not match["key"].rstrip().endswith(":")
     return found
+
+
+def test_the_page_of_systems_says_what_their_inventories_say(system: str, tmp_path: Path) -> None:
+    """Its column: roles, services with their ports, databases."""
+    production = loaded(tmp_path, system)["production"]
+    column = _column(system)
+    assert set(column["roles"].split(", ")) == {role for host in production.hosts.values() for role in host.roles}
+    said = dict(re.findall(r"(\w+)(?: \([a-z]+\))?(?: (\d+))?", column["services"].lower()))
+    for name, service in production.services.items():
+        assert said[name] == str(service.port or ""), name
+    for database in production.section("postgres", Postgres).databases:
+        assert database in column["databases"]
+
+
+def _column(system: str) -> dict[str, str]:
+    """What the page says of the system, by the first word of each row."""
+    rows = [line.strip("|").split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    (links,) = [row for row in rows if row[0].strip() == "inventory"]
+    (index,) = [number for number, cell in enumerate(links) if f"inventories/{system}/" in cell]
+    return {row[0].strip(): row[index].strip() for row in rows if not set(row[0]) <= set("- ")}
 
 
 def test_a_value_without_a_mark_is_found() -> None:
