@@ -49,13 +49,18 @@ def written(env: Environment, made: Path) -> Path:
 
 @pytest.fixture(params=[name for name in SYSTEMS if "monitoring:" in (SHIPPED / name / "system.yaml").read_text()])
 def shipped(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Environment, Path]:
-    """Production of each shipped system that is watched, as it is with all services deployed, and its rules."""
-    root = copied(tmp_path, system=request.param)
-    path = root / "inventories" / request.param / "releases.yaml"
-    services = load(request.param, "production", root=root).services
+    """Production of each shipped system that is watched, and its rules."""
+    return deployed(request.param, tmp_path)
+
+
+def deployed(system: str, tmp_path: Path) -> tuple[Environment, Path]:
+    """Production of a shipped system, as it is with all services deployed, and its rules."""
+    root = copied(tmp_path, system=system)
+    path = root / "inventories" / system / "releases.yaml"
+    services = load(system, "production", root=root).services
     pin = {"version": "1.0.0", "artefacts": {"1.0.0": {"file": "a.tar", "sha256": "0" * 64}}}
     path.write_text(json.dumps({"releases": dict.fromkeys(services, pin)}))
-    env = load(request.param, "production", root=root)
+    env = load(system, "production", root=root)
     (tmp_path / "rules").mkdir()
     return env, written(env, tmp_path / "rules")
 
@@ -128,6 +133,33 @@ def test_every_rule_of_each_shipped_system_fires_and_is_silent(shipped: tuple[En
     silent(env, folder)
     told = {rule.severity for group in groups(env) for rule in group.rules}
     assert set(env.common.alerts) <= told
+
+
+# A measure of TOEIC's runbook: a value that is well, one that warns, one that is critical, and what to do.
+TABLE = {
+    "cpu_pct": ((69, 71, 86), "Cpu", "scale_up"),
+    "memory_pct": ((79, 81, 91), "Memory", "restart_one_instance"),
+    "disk_pct": ((74, 76, 86), "Disk", "clean_logs_backups"),
+    "p95_ms": ((190, 210, 510), "LatencyP95", "check_cache_db"),
+    "error_rate_pct": ((0.9, 1.1, 5.1), "ErrorRate", "investigate_logs"),
+    "cache_hit_pct": ((91, 89, 79), "CacheHits", "warm_cache"),
+}
+
+
+@pytest.mark.covers("MT-19", "MT-20", "MT-21", "MT-22", "MT-23")
+def test_the_table_of_a_runbook_row_by_row(tmp_path: Path) -> None:
+    """Well, amber and red, in its own numbers; the alert says what to do. That the rules are in force is verified."""
+    env, folder = deployed("toeic", tmp_path)
+    found = {rule.alert: rule for group in groups(env) for rule in group.rules if rule.severity == "warning"}
+    for name, (values, alert, action) in TABLE.items():
+        assert found[alert].action == action
+        tests = []
+        for value, told in zip(values, ((0, 0), (1, 0), (1, 1)), strict=True):
+            series = alert_cases.MAKERS[name][0](value)
+            severities = zip(("warning", "critical"), told, strict=True)
+            asked = [question(firing(Rule(alert, "", severity, 0, "")), 900, count) for severity, count in severities]
+            tests.append(as_test(f"{name} {value}", series, asked))
+        judged(folder, f"{name}.rules.yml", tests)
 
 
 def silent(env: Environment, folder: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from deploys.components.postgres.model import Section as Postgres
 from mainstay import components
+from mainstay.errors import InventoryError
 from mainstay.inventory import ENVIRONMENTS, Environment, load
 from mainstay.inventory.checks import unused, unused_services
 from tests.unit.inventories import SHIPPED, SYSTEMS, copied
@@ -83,6 +85,53 @@ def _unmarked(text: str) -> list[tuple[int, str]]:
             found.append((number, line))
         before = before and not match["key"].rstrip().endswith(":")
     return found
+
+
+def refused(folder: Path, system: str, file: str, old: str, new: str) -> str:
+    """What loading production says after one edit."""
+    root = copied(folder, system=system)
+    path = root / "inventories" / system / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{file} no longer holds {old!r}"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InventoryError) as error:
+        load(system, "production", root=root)
+    return str(error.value)
+
+
+@pytest.mark.covers("PT-14")
+def test_a_pool_of_a_hundred_needs_a_pooler_or_more_connections(tmp_path: Path) -> None:
+    pooler = "pgbouncer:\n  role: db "
+    text = (SHIPPED / "toeic" / "system.yaml").read_text(encoding="utf-8")
+    section = text[text.index(pooler) : text.index("redis:\n  managed")]
+    said = refused(tmp_path, "toeic", "system.yaml", section, "")
+    assert "postgres.max_connections: found 200, which leaves 187, expected connections for app: 3 hosts" in said
+    assert "x 100 = 600, besides 3 reserved and 10 for people" in said
+
+
+@pytest.mark.covers("PT-15")
+def test_the_pools_variables_are_written_and_checked(tmp_path: Path) -> None:
+    wanted = {
+        "DB_MAX_CONNECTIONS": "100",
+        "DB_MIN_CONNECTIONS": "10",
+        "DB_MAX_IDLE_TIME": "5m",
+        "DB_MAX_LIFETIME": "1h",
+    }
+    root = copied(tmp_path / "well", system="toeic")
+    shutil.copy(SHIPPED / "toeic" / "releases.yaml", root / "inventories" / "toeic" / "releases.yaml")
+    env = load("toeic", "production", root=root)
+    for host in env.hosts_of("app"):
+        (file,) = [one for one in components.rendered(env, host) if "DB_MAX_LIFETIME" in one.content]
+        lines = [line.replace('"', "") for line in file.content.splitlines()]
+        assert [line for line in lines if line.partition("=")[0] in wanted] == [f"{n}={v}" for n, v in wanted.items()]
+    said = refused(
+        tmp_path / "min", "toeic", "system.yaml", "{type: int, value: 10, min: 0", "{type: int, value: 101, min: 0"
+    )
+    assert "env_vars.DB_MIN_CONNECTIONS.value: found the number 101, expected at most DB_MAX_CONNECTIONS" in said
+    said = refused(
+        tmp_path / "unit", "toeic", "system.yaml", "{type: duration, value: 5m", "{type: duration, value: '5'"
+    )
+    assert "env_vars.DB_MAX_IDLE_TIME.value: found '5', expected a duration such as 5s or 5m" in said
 
 
 def test_the_page_of_systems_says_what_their_inventories_say(system: str, tmp_path: Path) -> None:
