@@ -246,6 +246,27 @@ def test_a_first_release_is_put_back_whole(one: Environment) -> None:
     assert of(one).bucket.objects() == {}
 
 
+def test_a_release_that_was_put_back_took_nobody_s_place(one: Environment, monkeypatch: Any) -> None:
+    put(one, "r1")
+    two = pinned(one, "1.1.0", TWO)
+    put(two, "r2")
+
+    def refuse(self: Published, reference: str) -> None:
+        raise OutsideError("the CDN does not answer")
+
+    for number in (3, 4, 5):
+        worse = pinned(one, f"1.{number}.0", built(f"eeee000{number}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(Published, "_tell", refuse)
+            with pytest.raises(OutsideError):
+                of(worse).apply(f"r{number}")
+        assert of(worse).put_back(f"r{number}") == []
+    assert [name.partition("-")[0] for name in of(one).bucket.live().kept] == ["1.1.0", "1.0.0"]
+    gone = replace(one, root=one.root / "nowhere")
+    put(gone, "r6")
+    assert "build aaaa1111" in index(one)
+
+
 class Cut(Exception):
     """The laptop went away."""
 

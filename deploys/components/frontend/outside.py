@@ -150,7 +150,8 @@ class Published:
             live = self._turn(run, live, work)
         if work.tells:
             self._tell(f"{run}-{live.release.id}")
-        self.bucket.say(LIVE, replace(live, told=True))
+        # Old ones go when all is done: a release that is put back took nobody's place.
+        self.bucket.say(LIVE, replace(self._clean(live), told=True))
         return len(work.uploads) + len(work.turns) + len(work.gone) + work.tells
 
     def _turn(self, run: str, live: Live, work: Work) -> Live:
@@ -181,14 +182,14 @@ class Published:
             kept=[served.id, *(name for name in live.kept if name != served.id)],
         )
         store.say(LIVE, turned)
-        return self._clean(turned, found)
+        return turned
 
     def _seen(self, live: Live, served: Release) -> dict[str, str]:
         """When each asset that is not served any more was last named by a release that was."""
         named = {**live.seen, **dict.fromkeys([*live.release.assets, *live.coming.assets], buckets.now())}
         return {path: moment for path, moment in named.items() if path not in served.files}
 
-    def _clean(self, live: Live, objects: Mapping[str, str]) -> Live:
+    def _clean(self, live: Live) -> Live:
         """Without assets whose index nobody can have any more, and without releases too old to go back to."""
         days = timedelta(days=section(self.environment).keep_assets_days)
         past = (datetime.now(UTC) - days).isoformat(timespec="seconds")
@@ -196,7 +197,8 @@ class Published:
         keep = self.environment.services[self.service].keep_releases
         kept = [name for i, name in enumerate(live.kept) if i < keep or name == live.before.id]
         folders = tuple(f"{buckets.RECORDS}{name}/" for name in live.kept if name not in kept)
-        self.bucket.remove([*old, *(path for path in objects if folders and path.startswith(folders))])
+        objects = self.bucket.objects() if folders else {}
+        self.bucket.remove([*old, *(path for path in objects if path.startswith(folders))])
         return replace(live, seen={p: moment for p, moment in live.seen.items() if p not in old}, kept=kept)
 
     def _tell(self, reference: str) -> None:
@@ -279,7 +281,8 @@ class Published:
         # Assets of what was undone stay for browsers that have its index.
         seen = {**live.seen, **dict.fromkeys(undone.assets, buckets.now())}
         seen = {path: moment for path, moment in seen.items() if path not in target.files}
-        back = Live(target, Release(), f"{run} put back", buckets.now(), seen=seen, kept=live.kept)
+        kept = [name for name in live.kept if name != undone.id or undone.same(target)]
+        back = Live(target, Release(), f"{run} put back", buckets.now(), seen=seen, kept=kept)
         self.bucket.say(LIVE, back)
         self._tell(f"{run}-back")
         self.bucket.say(LIVE, replace(back, told=True))
