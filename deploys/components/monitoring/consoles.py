@@ -5,6 +5,7 @@ A panel's colours are the inventory's thresholds, the same that the rules are ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ class Panel:
         warn: from here on a row is amber; None never.
         crit: from here on it is red.
         falls: whether less is worse.
+        says: the title in more words.
     """
 
     title: str
@@ -39,6 +41,7 @@ class Panel:
     warn: float | None = None
     crit: float | None = None
     falls: bool = False
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,16 @@ def _of(env: Environment, *names: str) -> list[Panel]:
         if name in names:
             limit = env.common.thresholds.get(name)
             warn, crit = (limit.warn, limit.crit) if limit else (None, None)
-            title = f"{measure.says[0].upper()}{measure.says[1:]}"
-            found.append(Panel(title, measure.recorded, measure.of, measure.unit, warn, crit, measure.falls))
+            shown = (measure.recorded, measure.of, measure.unit, warn, crit, measure.falls, measure.says)
+            found.append(Panel(_title(measure.alert), *shown))
     return found
+
+
+def _title(alert: str) -> str:
+    """The name of an alert in words: `DatabaseCacheHits` is what `Database cache hits` are about."""
+    first, *others = re.findall(r"[A-Z][a-z]*[0-9]*", alert)
+    named = "CPU" if first == "Cpu" else first
+    return " ".join([named, *(word if word[-1].isdigit() else word.lower() for word in others)])
 
 
 def _rate(metric: str, by: str = "host", more: str = "") -> str:
@@ -131,10 +141,10 @@ def _tables(env: Environment) -> list[Panel]:
     if all(job.name != "postgres" for job in jobs(env)):
         return []
     of = {
-        "Rows read by scans": "pg_stat_user_tables_seq_tup_read",
-        "Rows inserted": "pg_stat_user_tables_n_tup_ins",
-        "Rows updated": "pg_stat_user_tables_n_tup_upd",
-        "Rows deleted": "pg_stat_user_tables_n_tup_del",
+        "Rows read by scans": "mainstay_table_rows_read",
+        "Rows inserted": "mainstay_table_rows_inserted",
+        "Rows updated": "mainstay_table_rows_updated",
+        "Rows deleted": "mainstay_table_rows_deleted",
     }
     tables = ("datname", "relname")
     return [Panel(title, _rate(metric, "datname, relname"), tables, "/s") for title, metric in of.items()]
