@@ -122,4 +122,5 @@ def test_a_replica_that_is_cut_off_is_told_and_its_return(watch: Watched) -> Non
 
 
 def test_nothing_is_left_of_all_this(watch: Watched) -> None:
-    assert watch.mainstay("plan", watch.target, "--exit-code").returncode == 0
+    done = watch.mainstay("plan", watch.target, "--exit-code")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -159,4 +159,5 @@ def test_a_receiver_that_takes_nothing_is_seen(watch: Watched) -> None:
 
 
 def test_nothing_is_left_of_all_this(watch: Watched) -> None:
-    assert watch.mainstay("plan", watch.target, "--exit-code").returncode == 0
+    done = watch.mainstay("plan", watch.target, "--exit-code")
+    assert done.returncode == 0, done.stdout + done.stderr

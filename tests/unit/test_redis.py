@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.components.redis.model import DENIED, may_run
-from facts.redis import RedisState, parse_state
+from facts.redis import IN_ORDER, RedisState, parse_state
 
 
 @pytest.mark.covers("DF-78")
@@ -53,3 +56,17 @@ def test_a_server_that_refuses_the_admin_is_told_from_none() -> None:
 @given(st.lists(st.text(max_size=12), max_size=8))
 def test_any_answer_is_read_without_failing(lines: list[str]) -> None:
     parse_state(lines)
+
+
+def test_users_are_the_same_in_whatever_order_redis_tells_their_commands() -> None:
+    """Redis 7.0 keeps a user's commands in a hash with a seed of each start; categories have an order that counts."""
+
+    def told(*lines: str) -> str:
+        text = "\n".join(lines) + "\n"
+        return subprocess.run(["bash", "-c", IN_ORDER], input=text, capture_output=True, text=True, check=True).stdout
+
+    one = told("user a on ~* -@all +ping +info +client|setname", "user b on ~* +@all -@dangerous +keys")
+    assert told("user b on ~* +@all -@dangerous +keys", "user a on ~* -@all +client|setname +ping +info") == one
+    assert told("user a on ~* -@all +ping +info", "user b on ~* +@all -@dangerous +keys") != one
+    assert told("user a on ~* -@all +ping +info +client|setname", "user b on ~* -@dangerous +@all +keys") != one
+    assert IN_ORDER in (Path(__file__).parents[2] / "templates" / "hostkit" / "redis-control").read_text()
