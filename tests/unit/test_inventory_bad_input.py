@@ -99,6 +99,10 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "    kind: python ", "    kind: rust "),
         "services.backend.kind: found 'rust', expected 'python', 'go', 'node' or 'static'",
     ),
+    "a database without connections": (
+        ("system.yaml", "pool: 2 ", "pool: 0 "),
+        "services.backend.pool: found 0, expected the connections that one worker opens: PGHOST is the address of db",
+    ),
     "threshold": (
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 90, crit: 90"),
         "thresholds.cpu_pct: found warn 90, crit 90, expected warn < crit",

@@ -185,6 +185,7 @@ def check(env: Environment) -> list[Problem]:
     postgres = section(env)
     problems = (
         _budget(env)
+        + _check_pools(env)
         + _check_pooler(env, postgres)
         + _check_settings(env, postgres)
         + _check_hosts(env, postgres)
@@ -200,6 +201,20 @@ def check(env: Environment) -> list[Problem]:
     for name, role in postgres.roles.items():
         problems += _check_role(env, postgres, name, role)
     return problems
+
+
+def _check_pools(env: Environment) -> list[Problem]:
+    """A service that is told where the database is and opens no connection: its hosts would not be let in."""
+    return [
+        env.problem(
+            ("services", service.name, "pool"),
+            "0",
+            f"the connections that one worker opens: {name} is the address of {rule.address_of}",
+        )
+        for service in env.services.values()
+        for name, rule in service.env_vars.items()
+        if service.pool == 0 and rule.address_of in ROLES
+    ]
 
 
 def _check_pooler(env: Environment, postgres: Section) -> list[Problem]:
