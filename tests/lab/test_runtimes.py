@@ -55,10 +55,11 @@ def test_go_is_given_its_share(rolled_out: Kinds) -> None:
 @pytest.mark.covers("RT-04")
 def test_node_is_given_its_share(rolled_out: Kinds) -> None:
     (environ,) = rolled_out.environs("basket")
-    wanted = {"NODE_ENV": "production", "NODE_OPTIONS": "--max-old-space-size=120", "UV_THREADPOOL_SIZE": "4"}
+    wanted = {"NODE_ENV": "production", "NODE_OPTIONS": "--max-old-space-size=192", "UV_THREADPOOL_SIZE": "4"}
     assert environ.items() >= wanted.items()
     limit = rolled_out.sh(APP, "curl -sS http://127.0.0.1:8082/metrics | sed -n 's/^nodejs_heap_size_limit_bytes //p'")
-    assert 120 * 1024**2 <= int(limit) < 160 * 1024**2
+    # V8 adds what it keeps for young objects; both stay below memory_max.
+    assert 192 * 1024**2 <= int(limit) < 256 * 1024**2
 
 
 def test_python_has_the_workers_of_the_inventory(rolled_out: Kinds) -> None:
@@ -111,7 +112,7 @@ def test_a_release_of_each_kind_takes_the_other_slot_and_goes_back(rolled_out: K
     ("service", "fault", "reason"),
     [
         ("orders", "health", "GET /health on port 28081: found status 500, expected 200"),
-        ("basket", "crash", "this build is broken and ends at start"),
+        ("basket", "crash", "kinds-basket@28082.service ended at its start (exit status 3)"),
     ],
 )
 def test_a_bad_release_leaves_the_host_as_it_was(rolled_out: Kinds, service: str, fault: str, reason: str) -> None:
@@ -152,7 +153,7 @@ REPAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("command", "repair"), zip(BREAKS, REPAIRS, strict=True))
+@pytest.mark.parametrize(("command", "repair"), list(zip(BREAKS, REPAIRS, strict=True)))
 def test_every_break_is_seen_by_its_check(rolled_out: Kinds, command: str, repair: str) -> None:
     suite, checks = BREAKS[command]
     rolled_out.sh(APP, command)
