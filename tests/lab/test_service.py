@@ -35,13 +35,33 @@ def slots(stage: Stage) -> tuple[str, str, list[str]]:
     return active, version, running
 
 
+def _workers(stage: Stage) -> list[str]:
+    return stage.sh(APP, f"pgrep -P $(systemctl show -P MainPID {UNIT}) -f multiprocessing.spawn").split()
+
+
 @pytest.mark.covers("DP-35", "DP-36")
 def test_one_apply_from_a_bare_host_converges_and_passes_every_check(stage: Stage) -> None:
     assert stage.failing("release", APP) == set()
     assert stage.failing("service", APP) == set()
     assert stage.failing("nginx", APP) == set()
-    workers = stage.sh(APP, f"pgrep -cP $(systemctl show -P MainPID {UNIT}) -f multiprocessing.spawn")
-    assert int(workers) == 4
+
+
+def test_items_are_stored_in_a_table_that_the_service_made_itself(stage: Stage) -> None:
+    """Its role has a schema of its own; the owner's migration would put the table into public."""
+    ask = "curl -sS http://127.0.0.1:8000/api/items"
+    added = json.loads(stage.sh(APP, f'{ask} -d \'{{"name": "first"}}\''))
+    found = json.loads(stage.sh(APP, ask))
+    assert [item["name"] for item in found["items"] if item["id"] == added["id"]] == ["first"]
+
+
+@pytest.mark.covers("RT-03")
+def test_a_worker_that_is_killed_comes_back(stage: Stage) -> None:
+    before = _workers(stage)
+    assert len(before) == 4
+    stage.sh(APP, f"kill -KILL {before[0]}; sleep 8")
+    after = _workers(stage)
+    assert len(after) == 4
+    assert before[0] not in after
 
 
 BOOT, RESTARTS = "instances run and start at boot", "instances do not restart"
