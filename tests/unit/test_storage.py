@@ -12,7 +12,9 @@ import pytest
 
 from mainstay.errors import InventoryError, UsageError
 from mainstay.inventory import Environment, load
+from mainstay.lab import store as lab_store
 from mainstay.lab.overlay import HostOverlay, Overlay
+from mainstay.lab.state import LabState
 from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import VARIABLE, create_identity
 from mainstay.storage import Store, refusal
@@ -79,6 +81,20 @@ def test_in_the_lab_it_is_the_lab_s(folder: Path) -> None:
     inside = Store.of(replace(env, lab=replace(lab, store="http://198.18.0.1:9000")), "site-of-us")
     assert inside.client().meta.endpoint_url == inside.cdn().meta.endpoint_url == "http://198.18.0.1:9000"
     assert KEY not in repr(inside)
+
+
+def test_the_lab_has_a_store_for_systems_that_speak_to_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = "  key_id: STORE_KEY_ID\n  key: STORE_KEY\n"
+    root = environment(folder, "aws", more).root
+    monkeypatch.setenv("MAINSTAY_PROJECT", str(root))
+    with (root / "inventories" / SYSTEM / "production.yaml").open("a") as own:
+        own.write("\nstorage: {bucket: backups-of-us}\n")
+    assert lab_store.named(SYSTEM) == {"buckets": ["backups-of-us"], "distributions": []}
+    lab = LabState("lab", 1)
+    assert lab_store.endpoint(lab, SYSTEM) == f"http://{lab.network.gateway}:{lab_store.PORT}"
+    system = root / "inventories" / SYSTEM / "system.yaml"
+    system.write_text(system.read_text().replace("  key_id: STORE_KEY_ID\n", ""))
+    assert lab_store.named(SYSTEM) == {} and lab_store.endpoint(lab, SYSTEM) == ""
 
 
 def test_a_refusal_is_a_few_words() -> None:

@@ -41,8 +41,8 @@ def named(system: str) -> dict[str, list[str]]:
         files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))]
     except (OSError, yaml.YAMLError):
         return {}
-    storage = next((file["storage"] for file in files if isinstance(file, dict) and "storage" in file), None)
-    if not isinstance(storage, dict) or "key_id" not in storage:
+    storages = [file.get("storage") for file in files if isinstance(file, dict)]
+    if not any(isinstance(storage, dict) and "key_id" in storage for storage in storages):
         return {}
     return {
         "buckets": sorted(set(_values(files, "bucket"))),
