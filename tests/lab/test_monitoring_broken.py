@@ -96,7 +96,7 @@ BREAKS: dict[str, tuple[str, str, str, str, set[str]]] = {
         MON,
         MON,
         "echo 'no_such_key: 1' >> /etc/prometheus/alertmanager.yml",
-        "sed -i '$d' /etc/prometheus/alertmanager.yml",
+        "sed -i '$d' /etc/prometheus/alertmanager.yml; systemctl reload prometheus-alertmanager",
         {"prometheus and alertmanager accept their files"},
     ),
     "a rule that fails": (
@@ -113,7 +113,7 @@ BREAKS: dict[str, tuple[str, str, str, str, set[str]]] = {
         MON,
         MON,
         "sed -i '1i {{ no }}' /etc/prometheus/consoles/databases.html",
-        "sed -i 1d /etc/prometheus/consoles/databases.html",
+        "sed -i 1d /etc/prometheus/consoles/databases.html; systemctl reload prometheus",
         {"every console can be shown"},
     ),
     "a severity that goes elsewhere": (
