@@ -177,7 +177,8 @@ def test_a_model_from_the_store_is_fetched_by_the_host_itself(computing: Computi
     with from_store, edited(computing, "system.yaml", before, digest):
         computing.converged(GPU)
         assert failing(computing, GPU) == set()
-        assert "planted" not in computing.sh(GPU, "journalctl --no-pager -o cat")
+        said = computing.sh(GPU, "journalctl --no-pager -o cat")
+        assert "X-Amz-Signature" not in said and "planted-key" not in said, "who reads the log can fetch the model"
         with edited(computing, "system.yaml", digest, "b" * 64):
             outcome = computing.apply(GPU)
             assert (
