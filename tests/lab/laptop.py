@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -139,6 +140,16 @@ class Laptop:
         """Another laptop with the same project, secrets and identity, and a memory of its own."""
         shutil.copytree(self.project, folder / "project", symlinks=True)
         return Laptop(folder, lab or self.lab, self.identity)
+
+
+def build(system: str) -> None:
+    """The stand-ins of a shipped system in the tree's `artefacts`; workers that need the same ones wait in turn."""
+    (ROOT / "artefacts").mkdir(exist_ok=True)
+    with (ROOT / "artefacts" / ".building").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, "workload/build.py", system]
+        built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
 
 
 def new(folder: Path, lab: str, system: str = SYSTEM) -> Laptop:

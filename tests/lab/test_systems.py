@@ -6,8 +6,6 @@ One system at a time, each in a lab that is taken down before the next one boots
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,7 @@ from mainstay.inventory import Environment, Host, load
 from tests.coverage import verified
 from tests.json_schema import faults
 from tests.lab import laptop as laptops
-from tests.lab.laptop import ROOT, Laptop
+from tests.lab.laptop import Laptop
 from tests.unit.inventories import SYSTEMS
 
 FAULTS_OF_SETTINGS = """
@@ -64,9 +62,7 @@ class Standing:
 def standing(request: pytest.FixtureRequest, lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     """The system's staging, rolled out once."""
     system: str = request.param
-    command = [sys.executable, "workload/build.py", system]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
+    laptops.build(system)
     laptop = laptops.new(tmp_path_factory.mktemp(system), f"{lab}-systems", system)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAINSTAY_AGE_IDENTITY", str(laptop.identity))

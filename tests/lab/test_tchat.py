@@ -56,6 +56,7 @@ class Whole:
 @pytest.fixture(scope="module")
 def whole(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     """Twenty hosts, from an image to verified."""
+    laptops.build(SYSTEM)
     laptop = laptops.new(tmp_path_factory.mktemp(SYSTEM), f"{lab}-tchat", SYSTEM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAINSTAY_AGE_IDENTITY", str(laptop.identity))
