@@ -18,7 +18,7 @@ import hashlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -272,6 +272,14 @@ def wanted(words: Iterable[str]) -> list[Described]:
     return found
 
 
+def remember(made: Mapping[Path, str], folder: Path) -> None:
+    """Notes what was built, as sha256sum does: bin/clean removes these and nothing that took their place since."""
+    noted = folder / "built"
+    before = noted.read_text().splitlines() if noted.exists() else []
+    lines = {*before, *(f"{sha256}  {path.name}" for path, sha256 in made.items())}
+    noted.write_text("".join(f"{line}\n" for line in sorted(lines)))
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command line; prints a line an artefact."""
     parser = argparse.ArgumentParser(description="Build the stand-in workload into release artefacts.")
@@ -291,12 +299,14 @@ def main(argv: list[str] | None = None) -> int:
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 2
-    for one in built:
-        print(f"{one.sha256}  {one.path}")
+    made = {one.path: one.sha256 for one in built}
     for system in sorted({one.system for one in built} - {EXAMPLE}):
         # What its inventory pins is the checksum of this stand-in; a real model is put in its place by hand.
         for path in models.of(PROJECT / "inventories" / system / "system.yaml", args.out):
-            print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}")
+            made[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for path, sha256 in made.items():
+        print(f"{sha256}  {path}")
+    remember(made, args.out)
     for system in {one.system for one in built} if args.pin else ():
         pin([one for one in built if one.system == system], PROJECT / "inventories" / system / RELEASES.name)
     return 0

@@ -319,3 +319,15 @@ def test_a_request_in_flight_is_finished_on_sigterm(start: Start, workers: int) 
     assert answers == [(200, {"status": "healthy"})]
     assert time.monotonic() - stopped < 9
     assert "backend 3.1.4 stopped" in instance.log.read_text()
+
+
+def test_what_was_built_is_noted_so_that_it_can_be_removed_and_nothing_else(tmp_path: Path) -> None:
+    for version in ("1.0.0", "1.0.1", "1.0.0"):
+        assert builder.main(["frontend", "--version", version, "--out", str(tmp_path)]) == 0
+    check = ["sha256sum", "-c", "built"]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert sorted(done.stdout.splitlines()) == [f"everydayai-frontend-1.0.{n}.tar: OK" for n in (0, 1)]
+    (tmp_path / "everydayai-frontend-1.0.1.tar").write_text("somebody else's")
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = sorted(done.stdout.splitlines())
+    assert said == ["everydayai-frontend-1.0.0.tar: OK", "everydayai-frontend-1.0.1.tar: FAILED"]
