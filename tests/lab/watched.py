@@ -81,7 +81,7 @@ class Watched(Bench):
 
     def listen(self) -> None:
         """Starts the receivers on the monitoring host: every post is a line of /root/told."""
-        self.sh(
+        self.inside(
             MON,
             f"cat > /root/receiver.py <<'EOF'\n{RECEIVER}\nEOF\n"
             "systemd-run -q --unit=receiver python3 /root/receiver.py",
