@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import shlex
 import subprocess
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 from pyinfra import host
 from pyinfra.api import FunctionCommand, StringCommand, operation
 
+from deploys.operations import checksums
 from deploys.operations.files import KIT
 from facts.ml import ModelFile, ModelState
 from mainstay import context, ssh
-from mainstay.errors import UsageError
 from mainstay.inventory import Environment
 from mainstay.plan_notes import failure, note
 from mainstay.storage import Store
@@ -97,13 +96,7 @@ def proven(artefact: Path, sha256: str) -> None:
     Raises:
         UsageError: no such file, or another checksum.
     """
-    try:
-        with artefact.open("rb") as data:
-            found = hashlib.file_digest(data, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{artefact}: found no file that can be read ({error.strerror}), expected it there") from error
-    if found != sha256:
-        raise UsageError(f"{artefact}: found SHA-256 {found}, expected {sha256} as ml.model.sha256 pins it")
+    checksums.check(artefact, sha256, "ml.model.sha256")
 
 
 def send(state: State, host: Host, words: list[str], artefact: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import shlex
 import tarfile
@@ -16,6 +15,7 @@ from typing import Any
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
+from deploys.operations import checksums
 from deploys.operations.files import KIT
 from facts.release import HostPlatform, Platform, Releases
 from mainstay import context
@@ -99,13 +99,7 @@ def describe(artefact: Path, sha256: str) -> Declared:
     Raises:
         UsageError: no such file, another checksum, or no release.json that can be read.
     """
-    try:
-        with artefact.open("rb") as data:
-            found = hashlib.file_digest(data, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{artefact}: found no file that can be read ({error.strerror}), expected it there") from error
-    if found != sha256:
-        raise UsageError(f"{artefact}: found SHA-256 {found}, expected {sha256} as releases.yaml pins it")
+    checksums.check(artefact, sha256, "releases.yaml")
     try:
         with tarfile.open(artefact) as tar:
             member: Any = tar.extractfile(_release_json(tar))

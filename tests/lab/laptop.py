@@ -19,6 +19,12 @@ from mainstay.lab.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = "everydayai"
+# A row for each fault of a cluster's settings: not understood, waiting for a restart, set by no file of ours.
+FAULTS_OF_SETTINGS = """
+SELECT 'not understood: ' || coalesce(name, sourcefile) || ': ' || error FROM pg_file_settings WHERE error IS NOT NULL
+UNION ALL SELECT 'waits for a restart: ' || name FROM pg_settings WHERE pending_restart
+UNION ALL SELECT 'set by ALTER SYSTEM: ' || name FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'
+"""
 # Everything that a deploy may touch: content, owner, mode, links, and what systemd makes of it. Units that timers start
 # by themselves are left out, and so is what a change leaves behind on purpose: the ledger, its journals, the lease.
 FINGERPRINT = r"""

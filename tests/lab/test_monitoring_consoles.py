@@ -14,6 +14,7 @@ import pytest
 
 from deploys.components.monitoring import consoles
 from mainstay import ssh
+from mainstay.lab.outside import connects
 from tests.lab.watched import ALL, MON, Watched
 
 
@@ -40,21 +41,13 @@ def tunnel(watch: Watched) -> Iterator[str]:
     process = subprocess.Popen([argv[0], *options, *argv[1:]], stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 15
-        while not reached(port):
+        while not connects("127.0.0.1", port):
             assert process.poll() is None and time.monotonic() < deadline, "no tunnel"
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
-
-
-def reached(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 SQL = "runuser -u postgres -- psql -qd watched -c"

@@ -17,14 +17,8 @@ from mainstay.inventory import Environment, Host, load
 from tests.coverage import verified
 from tests.json_schema import faults
 from tests.lab import laptop as laptops
-from tests.lab.laptop import Laptop
+from tests.lab.laptop import FAULTS_OF_SETTINGS, Laptop
 from tests.unit.inventories import SYSTEMS
-
-FAULTS_OF_SETTINGS = """
-SELECT 'not understood: ' || coalesce(name, sourcefile) || ': ' || error FROM pg_file_settings WHERE error IS NOT NULL
-UNION ALL SELECT 'waits for a restart: ' || name FROM pg_settings WHERE pending_restart
-UNION ALL SELECT 'set by ALTER SYSTEM: ' || name FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'
-"""
 
 
 @dataclass(frozen=True)

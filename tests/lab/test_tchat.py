@@ -16,7 +16,7 @@ from mainstay.inventory import Environment, load
 from tests.coverage import verified
 from tests.json_schema import faults
 from tests.lab import laptop as laptops
-from tests.lab.laptop import Done, Laptop
+from tests.lab.laptop import FAULTS_OF_SETTINGS, Done, Laptop
 
 SYSTEM, PRODUCTION = "tchat", "tchat/production"
 DB, LOST, KEPT = "tchat-db-1", "tchat-db-3", "tchat-db-2"
@@ -24,11 +24,6 @@ DATA = "/var/lib/postgresql/15/main"
 UNPROVEN = {"scylla": ["tchat-scylla-1", "tchat-scylla-2", "tchat-scylla-3"]}
 SAID = f"not proven in the lab: scylla ({', '.join(UNPROVEN['scylla'])})"
 WHOLE_S = 3000
-FAULTS_OF_SETTINGS = """
-SELECT 'not understood: ' || coalesce(name, sourcefile) || ': ' || error FROM pg_file_settings WHERE error IS NOT NULL
-UNION ALL SELECT 'waits for a restart: ' || name FROM pg_settings WHERE pending_restart
-UNION ALL SELECT 'set by ALTER SYSTEM: ' || name FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'
-"""
 
 
 @dataclass(frozen=True)

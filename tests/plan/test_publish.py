@@ -24,6 +24,7 @@ from deploys.components.frontend import site
 from deploys.components.frontend.outside import Published
 from mainstay import outside
 from mainstay.inventory import Artefact, Environment, Release
+from mainstay.lab.outside import connects
 from mainstay.lab.overlay import HostOverlay, Overlay
 from mainstay.outside import OutsideError
 from mainstay.secrets import SecretStore
@@ -65,21 +66,13 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 60
-        while not reached(port):
+        while not connects("127.0.0.1", port):
             assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
-
-
-def reached(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")

@@ -144,22 +144,28 @@ class Phase:
         told = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         self.writer.reporter.told(f"failed: {told}")
         within = len(every) <= self.work.budget
+        left = self._put_back([list(failures)] if within else self.begun, told)
+        if not within:
+            self._ended(left, told)
+        return within
+
+    def _put_back(self, groups: Sequence[Sequence[str]], told: str) -> list[str]:
+        """Puts the groups' hosts back, those that are back already left out; what is not as it was."""
         back = {entry.host for entry in self.result.put_back if entry.ok}
-        groups = [[n for n in group if n not in back] for group in ([list(failures)] if within else self.begun)]
-        self.writer.reporter.begin(f"{self.writer.environment.name} put back", [n for group in groups for n in group])
+        groups = [[name for name in group if name not in back] for group in groups]
+        step = f"{self.writer.environment.name} put back"
+        self.writer.reporter.begin(step, [name for group in groups for name in group])
         started = time.monotonic()
         self.result.put_back += put_back(self.writer, groups, told)
         left = [entry.host for entry in self.result.put_back if not entry.ok]
-        self.writer.reporter.end(
-            f"{self.writer.environment.name} put back",
-            time.monotonic() - started,
-            f"incomplete on {', '.join(left)}" if left else "every host is as it was",
-        )
-        if within:
-            return True
+        summary = f"incomplete on {', '.join(left)}" if left else "every host is as it was"
+        self.writer.reporter.end(step, time.monotonic() - started, summary)
+        return left
+
+    def _ended(self, left: list[str], told: str) -> None:
+        """The run is over: everything is put back, but for what is left."""
         self.result.result = ledger.INCOMPLETE if left else ledger.PUT_BACK
         self.result.reason = told
-        return False
 
     def _outside(self) -> bool:
         """What is on no host follows the hosts, which are all verified; whether the run may end."""
@@ -194,21 +200,10 @@ class Phase:
         if not wrong or self.writer.meta.verb == "rollback":
             return True
         self.result.put_back += put_back_outside(self.writer, self.writer.meta.run)
-        self._all_back(f"{each.name}: {wrong[0]}")
-        return False
-
-    def _all_back(self, told: str) -> None:
-        """Puts every host back that this run began with, and says what came of it."""
-        names = [name for group in self.begun for name in group]
+        told = f"{each.name}: {wrong[0]}"
         self.writer.lease.check()
-        self.writer.reporter.begin(f"{self.writer.environment.name} put back", names)
-        started = time.monotonic()
-        self.result.put_back += put_back(self.writer, self.begun, told)
-        left = [entry.host for entry in self.result.put_back if not entry.ok]
-        summary = f"incomplete on {', '.join(left)}" if left else "every host is as it was"
-        self.writer.reporter.end(f"{self.writer.environment.name} put back", time.monotonic() - started, summary)
-        self.result.result = ledger.INCOMPLETE if left else ledger.PUT_BACK
-        self.result.reason = told
+        self._ended(self._put_back(self.begun, told), told)
+        return False
 
     def _finish(self) -> None:
         for name, why in runs.mark(self.writer.fleet, sorted(self.verified), self.writer.meta.run, DONE).failed.items():

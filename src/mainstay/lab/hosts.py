@@ -13,7 +13,7 @@ from mainstay.errors import LabError
 from mainstay.lab import network, store
 from mainstay.lab.identity import Identity, host_key, imprint
 from mainstay.lab.machine import Machine
-from mainstay.lab.outside import run, write_atomically
+from mainstay.lab.outside import connects, run, write_atomically
 from mainstay.lab.overlay import HostOverlay, Overlay, unproven
 from mainstay.lab.paths import LabPaths
 from mainstay.lab.proxy import PROXY_PORT
@@ -79,7 +79,7 @@ def wait_for_packages(gateway: Machine) -> None:
         LabError: it does not within 90 s.
     """
     deadline = time.monotonic() + BOOT_TIMEOUT_S
-    while not _connects(str(gateway.address), PROXY_PORT):
+    while not connects(str(gateway.address), PROXY_PORT):
         if time.monotonic() > deadline:
             raise LabError(f"The gateway gives no packages; its console ends with: {gateway.last_words()}")
         time.sleep(_POLL_S)
@@ -131,14 +131,6 @@ def names_inside(lab: LabState) -> dict[str, list[str]]:
 def address_of(host: LabHost, lab: LabState) -> str:
     """The host's address, as text."""
     return str(lab.network.address(host.number))
-
-
-def _connects(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _banner(address: str) -> bool:

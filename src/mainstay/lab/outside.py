@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,3 +103,12 @@ def _said(text: str, lines: int = 4) -> str:
     found = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line for line in found if line.startswith(("E:", "error:", "Error:"))]
     return " | ".join((marked or found)[-lines:]) or "it said nothing"
+
+
+def connects(address: str, port: int) -> bool:
+    """Whether somebody takes TCP connections there, within a second."""
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False

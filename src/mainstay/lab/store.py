@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import yaml
 from mainstay import project
 from mainstay.errors import LabError
 from mainstay.lab import store_server
-from mainstay.lab.outside import write_atomically
+from mainstay.lab.outside import connects, write_atomically
 from mainstay.lab.paths import LabPaths
 from mainstay.lab.state import LabState
 
@@ -76,7 +75,7 @@ def provide(lab: LabState, paths: LabPaths, systems: Iterable[str]) -> None:
     file = paths.root / "store.json"
     write_atomically(file, json.dumps(merged) + "\n")
     address = str(lab.network.gateway)
-    if not _answers(address):
+    if not connects(address, PORT):
         _start(lab.network.gateway_link, address, paths)
 
 
@@ -89,16 +88,8 @@ def _start(link: str, address: str, paths: LabPaths) -> None:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/", env=os.environ,
         )  # fmt: skip
     deadline = time.monotonic() + _START_S
-    while not _answers(address):
+    while not connects(address, PORT):
         if process.poll() is not None or time.monotonic() > deadline:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             raise LabError(f"The lab's object store does not start: {said[-1] if said else 'it said nothing'}.")
         time.sleep(0.1)
-
-
-def _answers(address: str) -> bool:
-    try:
-        with socket.create_connection((address, PORT), timeout=1):
-            return True
-    except OSError:
-        return False
