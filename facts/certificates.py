@@ -30,10 +30,8 @@ class LiveCertificate(FactBase[Certificate | None]):
     def command(self, folder: str) -> str:  # type: ignore[override]
         live = shlex.quote(f"{folder}/live")
         return (
-            f"openssl x509 -in {live}/fullchain.pem -noout -enddate -ext subjectAltName 2>/dev/null; "
-            f"a=$(openssl x509 -in {live}/fullchain.pem -noout -pubkey 2>/dev/null); "
-            f"b=$(openssl pkey -in {live}/privkey.pem -pubout 2>/dev/null); "
-            '[ -n "$a" ] && [ "$a" = "$b" ] && echo key fits; '
+            f"openssl x509 -in {live}/fullchain.pem -noout -enddate -ext subjectAltName -pubkey 2>/dev/null; "
+            f"echo key; openssl pkey -in {live}/privkey.pem -pubout 2>/dev/null; "
             f"[ \"$(stat -L -c '%U %a' {live}/privkey.pem 2>/dev/null)\" = 'root 600' ] && echo key private; true"
         )
 
@@ -48,11 +46,20 @@ class LiveCertificate(FactBase[Certificate | None]):
 
 
 def parse_certificate(lines: list[str]) -> Certificate | None:
-    """Reads openssl's `notAfter=` and `DNS:` entries, and the lines `key fits` and `key private`."""
+    """Reads openssl's `notAfter=`, `DNS:` entries and public key; after `key` the key's own one, and `key private`."""
     end: datetime | None = None
     names: set[str] = set()
-    for line in lines:
+    place = lines.index("key") if "key" in lines else len(lines)
+    for line in lines[:place]:
         if line.startswith("notAfter="):
             end = datetime.strptime(line.removeprefix("notAfter="), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
         names |= {entry.strip()[4:] for entry in line.split(",") if entry.strip().startswith("DNS:")}
-    return Certificate(frozenset(names), end, "key fits" in lines, "key private" in lines) if end else None
+    public = _public_key(lines[:place])
+    fits = bool(public) and public == _public_key(lines[place:])
+    return Certificate(frozenset(names), end, fits, "key private" in lines) if end else None
+
+
+def _public_key(lines: list[str]) -> list[str]:
+    """The lines of the PEM block; none where it is not whole."""
+    begin, end = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
+    return lines[lines.index(begin) : lines.index(end)] if begin in lines and end in lines else []

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase
 from typing_extensions import override
 
+from mainstay import families
+
 # What stat says, and sha256sum: two processes for all files, whatever their number.
 _STAT = "%F\t%U\t%G\t%a\t%n"
 _SUM = re.compile(r"([0-9a-f]{64}) [ *](.*)")
+# Without `set --` a folder's name with a space would be split after its star was filled in.
+_ASKED = families.Words("set -- ", f'; stat -c \'{_STAT}\' -- "$@" 2>/dev/null; sha256sum -- "$@" 2>/dev/null; :')
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,7 @@ class FileStates(FactBase[dict[str, FileState]]):
     @override
     def command(self, paths: list[str], folders: list[str] | None = None) -> str:  # type: ignore[override]
         named = [shlex.quote(path) for path in paths] + [f"{shlex.quote(folder)}/*" for folder in folders or []]
-        # Without `set --` a folder's name with a space would be split after its star was filled in.
-        return f'set -- {" ".join(named)}; stat -c \'{_STAT}\' -- "$@" 2>/dev/null; sha256sum -- "$@" 2>/dev/null; :'
+        return _ASKED.command(" ".join(named))
 
     @staticmethod
     @override
@@ -57,6 +61,46 @@ def parse_states(lines: list[str]) -> dict[str, FileState]:
         elif kind == "symbolic link":
             states[path] = FileState(owner, group, int(mode, 8), "link")
     return states
+
+
+def _joined(commands: Sequence[str]) -> str:
+    return _ASKED.command(" ".join(dict.fromkeys(_ASKED.of(command) or "" for command in commands)))
+
+
+def _parted(commands: Sequence[str], out: bytes) -> list[bytes] | None:
+    """Each command's own lines of stat and sha256sum, which both name the file."""
+    states: dict[str, bytes] = {}
+    sums: dict[str, bytes] = {}
+    for line in out.splitlines(keepends=True):
+        text = line.decode("utf-8", "surrogateescape").removesuffix("\n")
+        match, fields = _SUM.fullmatch(text), text.split("\t", 4)
+        if match:
+            sums[match[2]] = line
+        elif len(fields) == 5:
+            states[fields[4]] = line
+        else:  # a name with a newline in it
+            return None
+    parts = []
+    for command in commands:
+        wanted = families.words_of(_ASKED.of(command) or "")
+        parts.append(b"".join(_about(states, wanted) + _about(sums, wanted)))
+    return parts
+
+
+def _about(lines: Mapping[str, bytes], wanted: Sequence[str]) -> list[bytes]:
+    """The lines about these words: a path, or `/*` behind a folder for all in it whose name begins with no dot."""
+    found: list[bytes] = []
+    for word in wanted:
+        path = families.unquoted(word.removesuffix("/*"))
+        if word.endswith("/*"):
+            below = sorted(each for each in lines if each.rpartition("/")[0] == path)
+            found += [lines[each] for each in below if not each.startswith(f"{path}/.")]
+        elif path in lines:
+            found.append(lines[path])
+    return found
+
+
+families.register("files", families.Family(lambda command: _ASKED.of(command) and "", _joined, _parted))
 
 
 class FileText(FactBase[str | None]):

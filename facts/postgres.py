@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from pyinfra.api import FactBase
 from typing_extensions import override
+
+from facts.psql import query
 
 T = TypeVar("T")
 
@@ -77,17 +78,6 @@ class PrivilegesState:
     relations: dict[str, dict[str, Any]] = field(default_factory=dict)
     defaults: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     extensions: list[str] = field(default_factory=list)
-
-
-def query(major: int, cluster: str, database: str, sql: str) -> str:
-    """A shell command that prints the result of `sql`; nothing where the cluster, its server or the database is not."""
-    pidfile = f"/var/lib/postgresql/{major}/{cluster}/postmaster.pid"
-    psql = f"/usr/lib/postgresql/{major}/bin/psql"
-    return (
-        f"if [ -s {pidfile} ] && [ -x {psql} ]; then cd / && runuser -u postgres -- {psql} -XAtqw "
-        f'-h "$(sed -n 5p {pidfile})" -p "$(sed -n 4p {pidfile})" -d {shlex.quote(database)} '
-        f"-c {shlex.quote(' '.join(sql.split()))} 2>/dev/null || true; fi"
-    )
 
 
 def _names(names: list[str]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from pyinfra.api import FactBase
 from typing_extensions import override
 
-from facts.postgres import JsonFact, query
+from facts.postgres import JsonFact
+from facts.psql import query
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase
 from typing_extensions import override
+
+from mainstay import families
+
+_WANTED = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,MainPID"
+_ASKED = families.Words(f"systemctl show --property={_WANTED} -- ", " || true")
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,7 @@ class UnitStates(FactBase[dict[str, UnitState]]):
 
     @override
     def command(self, units: list[str]) -> str:  # type: ignore[override]
-        names = " ".join(shlex.quote(unit) for unit in units)
-        wanted = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,MainPID"
-        return f"systemctl show --property={wanted} -- {names} || true"
+        return _ASKED.command(" ".join(shlex.quote(unit) for unit in units))
 
     @staticmethod
     @override
@@ -64,3 +68,31 @@ def parse_units(lines: list[str]) -> dict[str, UnitState]:
 
 def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
+
+
+def _units(command: str) -> list[str]:
+    return [families.unquoted(word) for word in families.words_of(_ASKED.of(command) or "")]
+
+
+def _key(command: str) -> str | None:
+    """Units that are named whole: systemctl says nothing, or more than one block, of a pattern."""
+    names = _units(command)
+    return "" if names and not any(set("*?[") & set(name) for name in names) else None
+
+
+def _joined(commands: Sequence[str]) -> str:
+    names = dict.fromkeys(name for command in commands for name in _units(command))
+    return _ASKED.command(" ".join(shlex.quote(name) for name in names))
+
+
+def _parted(commands: Sequence[str], out: bytes) -> list[bytes] | None:
+    """systemctl prints a block for each unit, in the order of the names; `Id` may be another name of it."""
+    names = list(dict.fromkeys(name for command in commands for name in _units(command)))
+    blocks = out.removesuffix(b"\n").split(b"\n\n")
+    if len(blocks) != len(names) or not all(blocks):
+        return None
+    of_unit = dict(zip(names, blocks, strict=True))
+    return [b"\n\n".join(of_unit[name] for name in _units(command)) + b"\n" for command in commands]
+
+
+families.register("units", families.Family(_key, _joined, _parted))

@@ -1,11 +1,13 @@
 """The main job on real hosts: the shipped system's staging, from nothing to verified, and no change after it."""
 
 import json
+import sys
 
 import pytest
 
 from tests.coverage import verified
 from tests.json_schema import faults
+from tests.lab.bench import ROOT
 from tests.lab.laptop import SYSTEM
 
 
@@ -21,6 +23,14 @@ def test_a_plan_after_it_is_empty(origin, staging):
     assert done.json["changes"] == 0
     assert faults("plan", done.json) == []
     assert sorted(done.json["hosts"]) == sorted(staging)
+
+
+def test_questions_that_go_together_have_the_answers_that_each_has_by_itself(origin, staging):
+    done = origin.run("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.lab.alone", f"{SYSTEM}/staging")
+    assert done.code == 0, done.text
+    found = json.loads(done.out)
+    assert {name: row["different"] for name, row in found.items()} == {name: [] for name in staging}
+    assert all(row["questions"] > 1.5 * row["asked"] for row in found.values()), found
 
 
 def test_every_host_is_verified_again_by_hand(origin, staging, record_property):

@@ -172,9 +172,12 @@ def test_what_is_wrong_with_a_certificate(found: Certificate | None, fault: str)
 def test_reads_what_openssl_says() -> None:
     end = datetime(2027, 12, 24, 10, tzinfo=UTC)
     lines = ["notAfter=Dec 24 10:00:00 2027 GMT", "X509v3 Subject Alternative Name: ", "    DNS:a.test, DNS:b.test"]
+    begins, ends = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
+    key, other = [begins, "one", ends], [begins, "two", ends]
     names = frozenset({"a.test", "b.test"})
-    assert parse_certificate([*lines, "key fits", "key private"]) == Certificate(names, end, True, True)
-    assert parse_certificate(lines) == Certificate(names, end, False, False)
+    assert parse_certificate([*lines, *key, "key", *key, "key private"]) == Certificate(names, end, True, True)
+    for rest in ([*key, "key", *other], [*key, "key"], ["key", *key], ["key"], [*key, *key], [*key, "key", begins]):
+        assert parse_certificate([*lines, *rest]) == Certificate(names, end, False, False), rest
     assert parse_certificate(["noise"]) is None
 
 

@@ -24,7 +24,8 @@ from deploys.components.postgres.tuning import (
 from deploys.operations.postgres_settings import in_unit, same
 from deploys.operations.postgres_statements import PUBLIC, acl_changes, identifier, literal
 from deploys.operations.scram import matches, verifier
-from facts.postgres import SettingState, query
+from facts.postgres import SettingState
+from facts.psql import query
 
 memories = st.integers(256 * MIB, 4096 * GIB)
 cores = st.integers(1, 256)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from mainstay.transport import together
 from mainstay.transport.shell import Answer, Forgotten, Question, Shell, result
 
 # A host changes by itself too: what was asked longer ago is asked again.
@@ -72,9 +73,10 @@ class Knowledge:
                 future = self._send(question)
         try:
             return result(future, question.limit)
-        except Forgotten:  # something else changed the host in between
+        except Forgotten:  # something else changed the host in between, or its answer was not to be told from others'
             with self._lock:
-                future = self._send(question)
+                self._ask([question])
+                future = self._known[question][1]
             return result(future, question.limit)
 
     def changed(self) -> None:
@@ -103,5 +105,5 @@ class Knowledge:
     def _ask(self, questions: Sequence[Question]) -> None:
         now = self._clock()
         self._known |= {
-            one: (now, future) for one, future in zip(questions, self._shell.ask_all(questions), strict=True)
+            one: (now, future) for one, future in zip(questions, together.ask(self._shell, questions), strict=True)
         }
