@@ -44,9 +44,10 @@ def converge(ground: Ground, say: Say) -> None:
     Raises:
         BenchError: a host failed, or is not as it should be afterwards.
     """
+    # All before any: each one's firewall and upstreams name the addresses of all.
+    boot(ground, ground.names, lambda line: None)
     for start in range(0, len(ground.names), _TOGETHER):
         names = ground.names[start : start + _TOGETHER]
-        boot(ground, names, lambda line: None)
         if passes(ground, "plan", names)["outcomes"][0]["changes"] == 0:
             continue
         say(f"bringing {names[0]} to {names[-1]} to the desired state")

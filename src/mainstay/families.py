@@ -78,4 +78,4 @@ def words_of(text: str) -> list[str]:
 
 def unquoted(word: str) -> str:
     """What a shell makes of one word without a star."""
-    return "".join(shlex.split(word))
+    return "".join(shlex.split(word)) if "'" in word or '"' in word else word
