@@ -9,6 +9,8 @@ ORDER = [
     # nginx before services: a release is proven first, then nginx sends it traffic.
     "nginx",
     "release",
+    # Before services, whose first line is to be in their files too.
+    "logs",
     # Before the service whose processes load the model.
     "ml",
     "service",

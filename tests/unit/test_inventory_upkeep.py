@@ -86,8 +86,20 @@ CASES: dict[str, tuple[Edit, str]] = {
         "logs.patterns[2]: found 'status_code=(5', expected a regular expression of Python",
     ),
     "log file": (
-        ("system.yaml", "file: /var/log/everydayai/backend.log", "file: backend/backend.log"),
-        "logs.file: found 'backend/backend.log', expected an absolute path of a file",
+        ("system.yaml", "backend: /var/log/everydayai/backend.log", "backend: backend/backend.log"),
+        "logs.files.backend: found 'backend/backend.log', expected a file below /var/log such as /var/log/shop/api.log",
+    ),
+    "log file in a folder of others": (
+        ("system.yaml", "backend: /var/log/everydayai/", "backend: /var/log/nginx/"),
+        "logs.files.backend: found /var/log/nginx/backend.log, expected a file of /var/log/everydayai/",
+    ),
+    "log file of what has no log": (
+        ("system.yaml", "    backend: /var/log/everydayai/backend.log", "    frontend: /var/log/everydayai/f.log"),
+        "logs.files.frontend: found 'frontend', expected a service with processes: backend",
+    ),
+    "log files larger than the disk": (
+        ("system.yaml", "  max_size: 100M", "  max_size: 100G"),
+        "logs.max_size: found 100G, 9 files of which may stand on eai-app-1, expected files that fit its disk of 20G",
     ),
     "vendor": (
         ("system.yaml", "supabase: support@supabase.io", "supabase: ask around"),

@@ -9,6 +9,7 @@ from mainstay.errors import Problem
 from mainstay.inventory import (
     certificates,
     incident_checks,
+    log_checks,
     release_checks,
     scaling_checks,
     twin,
@@ -260,6 +261,7 @@ CLASHES: tuple[Check, ...] = (
     upkeep_checks.storage,
     upkeep_checks.backup,
     incident_checks.clashes,
+    log_checks.clashes,
     scaling_checks.clashes,
     release_checks.clashes,
     variable_checks.clashes,
@@ -269,6 +271,7 @@ REFERENCES: tuple[Check, ...] = (
     roles,
     pins,
     incident_checks.references,
+    log_checks.references,
     severities,
     scaling_checks.references,
     release_checks.references,

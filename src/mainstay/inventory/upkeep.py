@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from mainstay.inventory.envvars import Pattern
-from mainstay.inventory.fields import Domain, Duration, Identifier, Line, SecretName, StrictModel, matching, per_env
+from mainstay.inventory.fields import (
+    ByteSize,
+    Domain,
+    Duration,
+    Identifier,
+    Line,
+    Name,
+    SecretName,
+    StrictModel,
+    matching,
+    per_env,
+)
 
 Provider = Literal["aws", "cos", "oss"]
 _SCHEDULE = re.compile(r"(?P<minute>[0-5]?\d) (?P<hour>[01]?\d|2[0-3]) \* \* (?P<days>\*|[0-6](,[0-6])*)")
@@ -26,6 +37,15 @@ Bucket = Annotated[
 ]
 Prefix = Annotated[str, AfterValidator(matching(r"([A-Za-z0-9._-]+/)*", "a prefix that ends with /, or nothing"))]
 FilePath = Annotated[str, AfterValidator(matching(r"(/[A-Za-z0-9._-]+)+", "an absolute path of a file"))]
+LogFile = Annotated[
+    str,
+    AfterValidator(
+        matching(
+            r"/var/log/[A-Za-z0-9_-]+/[A-Za-z0-9][A-Za-z0-9._-]*\.log",
+            "a file below /var/log such as /var/log/shop/api.log",
+        )
+    ),
+]
 Schedule = Annotated[
     str,
     AfterValidator(
@@ -141,9 +161,13 @@ class Backup(StrictModel):
 
 
 class Logs(StrictModel):
-    """What people look for in a service's log, and where its own file is."""
+    """What people look for in a service's log; which services have a file of their own beside the journal."""
 
-    file: FilePath | None = None
+    files: dict[Name, LogFile] = Field(default_factory=dict, description="service to the file of its log")
+    max_size: ByteSize = per_env(
+        "100M", validate_default=True, ge=1024, description="a file that is larger is rotated within the hour"
+    )
+    keep: int = Field(7, ge=1, le=365, description="rotated files that are kept of each")
     patterns: list[Pattern] = Field(default_factory=list, description="regular expressions worth counting")
     lines: int = Field(100, ge=1, le=100000, description="shown where nobody says how many")
     incident_lines: int = Field(500, ge=1, le=100000, description="the same in an incident")
