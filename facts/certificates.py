@@ -24,11 +24,11 @@ class Certificate:
 
 
 class LiveCertificate(FactBase[Certificate | None]):
-    """What `FOLDER/live` holds; None where there is nothing that openssl can read."""
+    """What `folder` holds; None where there is nothing that openssl can read."""
 
     @override
     def command(self, folder: str) -> str:  # type: ignore[override]
-        live = shlex.quote(f"{folder}/live")
+        live = shlex.quote(folder)
         return (
             f"openssl x509 -in {live}/fullchain.pem -noout -enddate -ext subjectAltName -pubkey 2>/dev/null; "
             f"echo key; openssl pkey -in {live}/privkey.pem -pubout 2>/dev/null; "

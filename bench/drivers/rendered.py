@@ -58,7 +58,7 @@ def _shared(environment: Environment) -> dict[str, Any]:
         "postgres_roles": roles,
         "postgres_databases": list(postgres.databases),
         "services": services,
-        "site_names": nginx.site_names(environment),
+        "site_names": importlib.import_module("deploys.components.nginx.model").site_names(environment),
         "certificate": f"{nginx.certificate_folder(environment)}/live",
     }
 

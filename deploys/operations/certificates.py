@@ -1,4 +1,4 @@
-"""TLS certificates. For now each web host signs its own; an issuer puts its own behind the same link."""
+"""TLS certificates that each web host signs for itself; an issuer puts its own behind the same link."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def self_signed(folder: str, names: list[str]) -> Generator[str, None, None]:
 
     A certificate of another issuer that covers the names stays.
     """
-    fault = fault_of(host.get_fact(LiveCertificate, folder=folder), names, datetime.now(UTC))
+    fault = fault_of(host.get_fact(LiveCertificate, folder=f"{folder}/live"), names, datetime.now(UTC))
     if not fault:
         host.noop(f"the certificate covers {', '.join(names)}")
         return

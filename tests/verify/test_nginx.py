@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploys.components.nginx import files, model
+from deploys.components.nginx import certificate, files, model
 from facts.certificates import LiveCertificate, parse_certificate
 from mainstay.inventory import Environment, Host
 
@@ -223,15 +223,30 @@ def test_refuses_old_tls_and_unknown_names(host: Any, environment: Environment, 
 
 @ON_WEB
 def test_certificate_covers_the_sites_and_its_key_is_root_s(host: Any, environment: Environment) -> None:
-    folder = files.certificate_folder(environment)
+    folder = files.live_folder(environment)
     found = parse_certificate(host.check_output(LiveCertificate().command(folder)).splitlines())
-    assert found, f"{folder}/live holds no certificate"
+    assert found, f"{folder} holds no certificate"
     assert found.key_fits, "the key is not the certificate's own"
-    missing = set(files.site_names(environment)) - found.names
-    assert not missing, f"the certificate lacks {', '.join(sorted(missing))}"
+    missing = certificate.uncovered(model.site_names(environment), found.names)
+    assert not missing, f"the certificate lacks {', '.join(missing)}"
     assert found.not_after - datetime.now(UTC) > EXPIRES_SOON, f"the certificate ends on {found.not_after:%Y-%m-%d}"
-    key = host.file(f"{folder}/live/privkey.pem")
+    key = host.file(f"{folder}/privkey.pem")
     assert (key.user, f"{key.mode:o}") == ("root", "600"), f"the key is {key.user}'s, mode {key.mode:o}"
+
+
+@ON_WEB
+def test_clients_are_shown_the_certificate_that_is_given(
+    host: Any, environment: Environment, nginx: model.Section
+) -> None:
+    """What nginx serves, not what the file holds: one that was never taken up is another."""
+    path = model.certificate_path(environment)
+    if path is None:
+        pytest.skip("the inventory gives no certificate")
+    wanted = certificate.fingerprint(path.read_text())
+    for name in model.site_names(environment):
+        ask = f"openssl s_client -connect 127.0.0.1:{nginx.https_port} -servername {name} </dev/null 2>/dev/null"
+        said = host.run(f"{ask} | openssl x509 -noout -fingerprint -sha256").stdout.strip()
+        assert said.rpartition("=")[2] == wanted, f"{name} shows another certificate: {said or 'none'}"
 
 
 def _in_use(host: Any) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploys.components.nginx.files import ACME_ROOT, OWN_FOLDERS, certificate_folder, files, site_names
-from deploys.components.nginx.model import section
+from deploys.components.nginx.files import ACME_ROOT, OWN_FOLDERS, certificate_folder, files
+from deploys.components.nginx.model import section, site_names
 from deploys.operations import certificates, units
 from deploys.operations.files import KIT, folder, installed
 from mainstay import context
@@ -26,7 +26,8 @@ def apply() -> None:
     environment, member = context.current()
     if "web" in member.roles:
         folder(ACME_ROOT, name="Folder for ACME challenges")
-        if section(environment).tls.self_signed:
+        tls = section(environment).tls
+        if tls.certificate is None and tls.self_signed:
             certificates.self_signed(
                 folder=certificate_folder(environment), names=site_names(environment), name="Certificate of the sites"
             )

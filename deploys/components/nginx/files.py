@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from deploys.components.nginx.model import PRELOADED_AS, Section, Site, limits, listen_address, section
+from deploys.components.nginx.model import (
+    PRELOADED_AS,
+    Section,
+    Site,
+    certificate_path,
+    limits,
+    listen_address,
+    section,
+)
 from deploys.components.release.files import base_of
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host, Service
@@ -22,14 +30,13 @@ _MESSAGES = {
 
 
 def certificate_folder(environment: Environment) -> str:
-    """Where the certificate of the environment's sites is: `fullchain.pem` and `privkey.pem`, behind a link `live`."""
+    """Where certificates of the environment's sites are: the inventory's in `given`, others behind a link `live`."""
     return f"/etc/ssl/{environment.system}"
 
 
-def site_names(environment: Environment) -> list[str]:
-    """Every server name, the domain first, each once."""
-    sites = section(environment).sites.values()
-    return list(dict.fromkeys([environment.domain, *(name for site in sites for name in site.names(environment))]))
+def live_folder(environment: Environment) -> str:
+    """The folder of the certificate in use: `fullchain.pem` and `privkey.pem`."""
+    return f"{certificate_folder(environment)}/{'given' if certificate_path(environment) else 'live'}"
 
 
 def security_headers(nginx: Section) -> dict[str, str]:
@@ -68,11 +75,24 @@ def files(environment: Environment, member: Host) -> list[ManagedFile]:
     }
     if web:
         texts |= _web(environment, member, nginx) | pages()
-    return [ManagedFile(path, text) for path, text in texts.items()]
+    certificate = _given(environment) if web else []
+    return [*certificate, *(ManagedFile(path, text) for path, text in texts.items())]
+
+
+def _given(environment: Environment) -> list[ManagedFile]:
+    """The certificate that the inventory gives, with its key."""
+    path, key = certificate_path(environment), section(environment).tls.key
+    if path is None or key is None:
+        return []
+    live = live_folder(environment)
+    return [
+        ManagedFile(f"{live}/fullchain.pem", path.read_text(encoding="utf-8")),
+        ManagedFile(f"{live}/privkey.pem", f"{environment.secrets.get(key)}\n", mode=0o600),
+    ]
 
 
 def _web(environment: Environment, member: Host, nginx: Section) -> dict[str, str]:
-    live = f"{certificate_folder(environment)}/live"
+    live = live_folder(environment)
     upstreams = _upstreams(environment, member, nginx)
     texts = {
         "/etc/nginx/snippets/tls.conf": render(

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mainstay import project
 from mainstay.errors import Problem, SecretError
 from mainstay.inventory.environment import Environment
 from mainstay.inventory.envvars import EnvVar
@@ -36,7 +37,7 @@ def check(env: Environment) -> Report:
     stored = set(env.secrets.names())
     missing = [_missing(env, name) for name in names if name not in stored]
     try:
-        return Report([*missing, *_values(env, stored)], _not_compared(env))
+        return Report([*missing, *_values(env, stored), *_sections(env)], _not_compared(env))
     except SecretError as error:
         return Report(missing, [f"{env.name}: secret values were not checked: {error}"])
 
@@ -56,6 +57,14 @@ def _values(env: Environment, stored: set[str]) -> list[Problem]:
                 problems += _value(env, service, name, rule)
                 problems += _equal(env, service, name, rule, salt)
     return problems
+
+
+def _sections(env: Environment) -> Iterator[Problem]:
+    """What each component finds wrong with its own secrets, by a function `check_secrets(env)` of its model."""
+    for stem in env.sections:
+        own = getattr(project.component_model(stem), "check_secrets", None)
+        if own is not None:
+            yield from own(env)
 
 
 def _value(env: Environment, service: Service, name: str, rule: EnvVar) -> Iterator[Problem]:
