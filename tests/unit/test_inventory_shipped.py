@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploys.components.frontend.model import Section as Frontend
 from deploys.components.postgres.model import Section as Postgres
 from mainstay import components
 from mainstay.errors import InventoryError
@@ -157,3 +158,23 @@ def _column(system: str) -> dict[str, str]:
 def test_a_value_without_a_mark_is_found() -> None:
     text = "a: 1  # seed\nb:\n  c: 2\n  # decided: so\n  d: 3\ne:  # fix\n  f: {g: 4}\nh: [5]\n"
     assert _unmarked(text) == [(3, "  c: 2"), (8, "h: [5]")]
+
+
+def test_the_site_that_is_not_published_would_be_by_the_lines_beside_it(tmp_path: Path) -> None:
+    """Option B of the runbook stands in comments, and comments that are wrong help nobody."""
+    root = copied(tmp_path)
+    path = root / "inventories/everydayai/system.yaml"
+    text = path.read_text()
+    start, end = text.index("\nstorage:"), text.index("\nbackup:")
+    store = ["storage:", *re.findall(r"^  # (  ?[a-z_]+: |[a-z_]+: )(.*)", text[start:end], re.MULTILINE)]
+    lines = ["storage:", *(f"  {key}{value}" for key, value in store[1:])]
+    text = text[:start] + "\n" + "\n".join(lines) + "\n" + text[end:]
+    text = re.sub(r"^  # ((    |  )?(publish|bucket|cdn|distribution|invalidate):)", r"  \1", text, flags=re.MULTILINE)
+    path.write_text(text)
+    publish = load("everydayai", "production", root=root).section("frontend", Frontend).publish
+    assert publish is not None and publish.cdn is not None
+    assert (publish.bucket, publish.cdn.invalidate) == ("everydayai-site", ["/*"])
+    assert (
+        load("everydayai", "production", root=copied(tmp_path / "as-shipped")).section("frontend", Frontend).publish
+        is None
+    )
