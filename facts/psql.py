@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from mainstay import families
+
+# runuser would open a session by PAM, which costs more than psql does.
+_AS_POSTGRES = "HOME=/ setpriv --reuid=postgres --regid=postgres --init-groups"
+
+
+def program(major: int, name: str = "psql -XAtqw") -> str:
+    """One of PostgreSQL's programs; on the path is Debian's wrapper in Perl, which takes twice psql's own time."""
+    return f"/usr/lib/postgresql/{major}/bin/{name}"
+
+
+def rows(major: int, port: int, sql: str, databases: Sequence[str] = ("postgres",)) -> str:
+    """A shell command that prints what `parse_rows` reads: what `sql` finds in each database.
+
+    It fails where the server does not answer, or a database is not there.
+    """
+    wrapped = shlex.quote(f"SELECT coalesce(json_agg(row), '[]') FROM ({sql}) AS row")  # noqa: S608  sql is ours
+    asked = [f"-c '\\connect {name}' -c {wrapped}" for name in databases[1:]]
+    ask = f"{program(major)} -v ON_ERROR_STOP=1 -p {port} -d {shlex.quote(databases[0])}"
+    return " ".join(["cd / &&", _AS_POSTGRES, ask, f"-c {wrapped}", *asked])
+
+
+def parse_rows(text: str) -> list[list[list[Any]]]:
+    """For each database its rows, each a list of its columns' values in their order."""
+    decoder, found, place = json.JSONDecoder(), [], 0
+    while text[place:].strip():
+        rows, place = decoder.raw_decode(text, len(text) - len(text[place:].lstrip()))
+        found.append([list(row.values()) for row in rows])
+    return found
 
 
 def query(major: int, cluster: str, database: str, sql: str) -> str:
@@ -18,15 +48,13 @@ def query(major: int, cluster: str, database: str, sql: str) -> str:
 def _server(major: int, cluster: str) -> str:
     """The command up to what is asked, where the server runs: on its socket, by the account that may ask everything.
 
-    The PID file's fourth and fifth line are the port and the socket's folder. runuser would open a session by PAM,
-    which costs more than psql does.
+    The PID file's fourth and fifth line are the port and the socket's folder.
     """
     pidfile = f"/var/lib/postgresql/{major}/{cluster}/postmaster.pid"
-    psql = f"/usr/lib/postgresql/{major}/bin/psql"
     return (
-        f"if [ -s {pidfile} ] && [ -x {psql} ]; then cd / && {{ read -r _; read -r _; read -r _; read -r port; "
-        f"read -r folder; }} < {pidfile}; HOME=/ setpriv --reuid=postgres --regid=postgres --init-groups {psql} "
-        '-XAtqw -h "$folder" -p "$port" '
+        f"if [ -s {pidfile} ] && [ -x {program(major, 'psql')} ]; then cd / && "
+        f"{{ read -r _; read -r _; read -r _; read -r port; read -r folder; }} < {pidfile}; "
+        f'{_AS_POSTGRES} {program(major)} -h "$folder" -p "$port" '
     )
 
 

@@ -19,7 +19,7 @@ GIVEN = "/etc/ssl/everydayai/given"
 SHOWN = f"openssl s_client -connect 127.0.0.1:443 -servername {NAME} </dev/null 2>/dev/null | openssl x509"
 # The sites' services run on hosts that this lab leaves out; what is asked of those fails with or without a certificate.
 ELSEWHERE = {"reaches every app host itself", "services answer through their sites"}
-SHOWS, COVERS = "clients are shown the certificate that is given", "certificate covers the sites and its key is root s"
+SHOWS, COVERS = "clients are shown the certificate that is there", "certificate covers the sites and its key is root s"
 
 
 @pytest.fixture(scope="module")

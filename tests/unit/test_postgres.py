@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import shlex
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ from deploys.operations.postgres_settings import in_unit, same
 from deploys.operations.postgres_statements import PUBLIC, acl_changes, identifier, literal
 from deploys.operations.scram import matches, verifier
 from facts.postgres import SettingState
-from facts.psql import query
+from facts.psql import parse_rows, query, rows
 
 memories = st.integers(256 * MIB, 4096 * GIB)
 cores = st.integers(1, 256)
@@ -220,3 +221,14 @@ def test_grants_to_strangers_are_left_alone_and_everybodys_are_not() -> None:
 def test_a_question_is_one_line_that_no_bare_host_fails() -> None:
     command = query(15, "main", "x'y", "SELECT\n   1")
     assert "\n" not in command and "'SELECT 1'" in command and command.startswith("if [ -s ")
+
+
+def test_rows_of_several_databases_are_told_apart() -> None:
+    """json_agg puts each row on a line of its own, and a value may hold a newline."""
+    said = '[{"b":1,"a":"x\\ny"}, \n {"b":2,"a":null}]\n[]\n[{"b":3,"a":[1]}]\n'
+    assert parse_rows(said) == [[[1, "x\ny"], [2, None]], [], [[3, [1]]]]
+    assert parse_rows("") == []
+    command = rows(15, 5432, "SELECT 'it''s' AS a", ["one", "two"])
+    words = shlex.split(command)
+    wrapped = "SELECT coalesce(json_agg(row), '[]') FROM (SELECT 'it''s' AS a) AS row"
+    assert words[words.index("-d") :] == ["-d", "one", "-c", wrapped, "-c", "\\connect two", "-c", wrapped]

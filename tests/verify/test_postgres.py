@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
@@ -17,6 +15,7 @@ from deploys.components.postgres import access, files, grants
 from deploys.components.postgres.model import OWNED_SETTINGS, Section, client_roles, section
 from deploys.components.replication import grants as replication
 from deploys.operations.postgres_settings import differing
+from facts import psql
 from facts.postgres import SettingState
 from mainstay import ports
 from mainstay.inventory import Environment, Host
@@ -38,14 +37,17 @@ def postgres(environment: Environment) -> Section:
 def sql(host: Any, postgres: Section) -> Any:
     """Rows of a query as the superuser, each as a list."""
 
-    def rows(query: str, database: str = "postgres") -> Any:
-        wrapped = f"SELECT coalesce(json_agg(row), '[]') FROM ({query}) AS row"
-        command = f"runuser -u postgres -- psql -XAtqw -p {postgres.port} -d {database} -c {shlex.quote(wrapped)}"
-        done = host.run(f"cd / && {command}")
-        assert done.rc == 0, f"PostgreSQL does not answer: {done.stderr.strip()}"
-        return [list(row.values()) for row in json.loads(done.stdout)]
+    def found(query: str, database: str = "postgres") -> Any:
+        return _rows(host, postgres, query, [database])[0]
 
-    return rows
+    return found
+
+
+def _rows(host: Any, postgres: Section, query: str, databases: Sequence[str]) -> list[Any]:
+    """The rows in each of one or more databases, by one psql."""
+    done = host.run(psql.rows(postgres.major, postgres.port, query, databases))
+    assert done.rc == 0, f"PostgreSQL does not answer: {done.stderr.strip()}"
+    return psql.parse_rows(done.stdout)
 
 
 @ON_HOST
@@ -54,7 +56,7 @@ def test_the_cluster_itself_runs_and_starts_at_boot(host: Any, postgres: Section
     unit = host.service(postgres.unit)
     assert unit.is_running, f"{postgres.unit} is not active"
     assert unit.is_enabled, f"{postgres.unit} does not start at boot"
-    ready = host.run(f"pg_isready -q -h 127.0.0.1 -p {postgres.port}")
+    ready = host.run(f"{psql.program(postgres.major, 'pg_isready')} -q -h 127.0.0.1 -p {postgres.port}")
     assert ready.rc == 0, f"no answer on port {postgres.port}: pg_isready ends with {ready.rc}"
 
 
@@ -209,10 +211,11 @@ def test_databases_are_open_to_their_roles_only(sql: Any, postgres: Section) -> 
 
 @ON_HOST
 @pytest.mark.covers("DF-95")
-def test_only_owners_create_in_public(sql: Any, postgres: Section) -> None:
-    for database in postgres.databases:
-        query = "SELECT rolname, has_schema_privilege(oid, 'public', 'CREATE') AS creates FROM pg_roles"
-        creates = dict(sql(query, database))
+def test_only_owners_create_in_public(host: Any, postgres: Section) -> None:
+    query = "SELECT rolname, has_schema_privilege(oid, 'public', 'CREATE') AS creates FROM pg_roles"
+    databases = list(postgres.databases)
+    for database, rows in zip(databases, _rows(host, postgres, query, databases), strict=True):
+        creates = dict(rows)
         for name, role in postgres.roles.items():
             if database in role.databases:
                 right = creates.get(name) == (role.kind == "owner")
@@ -223,9 +226,10 @@ def test_only_owners_create_in_public(sql: Any, postgres: Section) -> None:
 @pytest.mark.covers("HC-04")
 def test_each_role_gets_an_answer(host: Any, postgres: Section) -> None:
     """One psql a role, which goes from database to database and ends at the first that refuses it."""
+    ask = psql.program(postgres.major)
     for name, role in postgres.roles.items():
         asked = " ".join(f"-c '\\connect {database}' -c 'SELECT current_user'" for database in role.databases)
-        done = host.run(f"psql -XAtqw -p {postgres.port} -U {name} -d {role.databases[0]} {asked}")
+        done = host.run(f"{ask} -p {postgres.port} -U {name} -d {role.databases[0]} {asked}")
         for database, answer in zip_longest(role.databases, done.stdout.split()):
             assert answer == name, f"{name} on {database}: {_end(done)}"
 
@@ -233,8 +237,9 @@ def test_each_role_gets_an_answer(host: Any, postgres: Section) -> None:
 @ON_HOST
 @pytest.mark.covers("DF-95")
 def test_the_superuser_is_refused_over_the_network(host: Any, member: Host, postgres: Section) -> None:
+    ask = psql.program(postgres.major)
     for address in ("127.0.0.1", member.address):
-        done = host.run(f"psql -XAtqw -h {address} -p {postgres.port} -U postgres -d postgres -c 'SELECT 1'")
+        done = host.run(f"{ask} -h {address} -p {postgres.port} -U postgres -d postgres -c 'SELECT 1'")
         assert done.rc != 0 and "pg_hba.conf rejects" in done.stderr, f"over {address}: {_end(done)}"
 
 
@@ -243,10 +248,11 @@ def test_roles_are_refused_from_hosts_that_are_not_theirs(
     host: Any, member: Host, postgres: Section, environment: Environment
 ) -> None:
     """The host itself, over its private address, is such a host; its firewall plays no part there."""
+    ask = psql.program(postgres.major)
     for name, role in postgres.roles.items():
         if set(client_roles(environment, role)) & set(member.roles):
             continue
-        command = f"psql -XAtqw -h {member.address} -p {postgres.port} -U {name} -d {role.databases[0]} -c 'SELECT 1'"
+        command = f"{ask} -h {member.address} -p {postgres.port} -U {name} -d {role.databases[0]} -c 'SELECT 1'"
         done = host.run(command)
         assert done.rc != 0 and "no pg_hba.conf entry" in done.stderr, f"{name}: {_end(done)}"
 

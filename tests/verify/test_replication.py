@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from deploys.components.postgres.model import section as cluster_section
 from deploys.components.replication.model import Section, primary, replicas, section, slot
 from deploys.operations.internal_ca import fault_of
 from deploys.operations.postgres_settings import differing
+from facts import psql
 from facts.internal_ca import InternalCertificate
 from facts.postgres import SettingState
 from mainstay.inventory import Environment, Host
@@ -41,11 +40,9 @@ def _rows(host: Any, cluster: Cluster) -> Rows:
     """Rows of a query as the superuser of the host's cluster, each as a list."""
 
     def rows(query: str) -> list[list[Any]]:
-        wrapped = f"SELECT coalesce(json_agg(row), '[]') FROM ({query}) AS row"
-        command = f"runuser -u postgres -- psql -XAtqw -p {cluster.port} -d postgres -c {shlex.quote(wrapped)}"
-        done = host.run(f"cd / && {command}")
+        done = host.run(psql.rows(cluster.major, cluster.port, query))
         assert done.rc == 0, f"PostgreSQL does not answer: {done.stderr.strip()}"
-        return [list(row.values()) for row in json.loads(done.stdout)]
+        return psql.parse_rows(done.stdout)[0]
 
     return rows
 
