@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bench import ground, hosts, matrix, meter, report, targets
@@ -45,6 +46,7 @@ def _bench(options: argparse.Namespace) -> int:
         series = matrix.only(series, options.only)
     if options.hosts:
         series = [one for one in series if one.hosts == options.hosts]
+    series = matrix.without(series, options.without)
     if options.runs:
         series = matrix.at_most(series, options.runs)
     if not options.report:
@@ -53,7 +55,7 @@ def _bench(options: argparse.Namespace) -> int:
             say(f"{left} cells are left; the same command goes on with them")
             return 0
     report.write(store.rows(), ROOT / "docs", _about(store), METHOD.read_text())
-    say("written: docs/benchmarks.md and docs/benchmarks.svg")
+    say("written: docs/benchmarks.md, its plot, and every run in docs/benchmarks.json")
     return 0
 
 
@@ -61,9 +63,11 @@ def _measure(series: list[Series], store: Store, seconds: float) -> int:
     """Measures until all is done or the time is over; the number of cells that are left."""
     if not store.left(series):
         return 0
-    place = ground.prepare()
-    say(f"{len(place.names)} hosts in the lab {place.lab!r}")
-    hosts.converge(place, say)
+    whole = ground.prepare()
+    place = replace(whole, names=whole.names[: matrix.hosts_of(series, len(whole.names))])
+    if place.names:
+        say(f"{len(place.names)} hosts in the lab {place.lab!r}")
+        hosts.converge(place, say)
     for one in series:
         cells = store.left([one])
         if not cells:
@@ -108,6 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="CASE", choices=list(CONTENDERS), help=f"one of {', '.join(CONTENDERS)}")
     parser.add_argument("--hosts", type=int, metavar="N", help="only what is measured on N hosts")
     parser.add_argument("--runs", type=int, metavar="N", help="no more than N runs of each; later ones add to them")
+    parser.add_argument("--without", metavar="NAME", action="append", default=[], help="a contender to leave out")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured")
     parser.add_argument("--minutes", type=float, default=600, help="stop after the cell in which these are over")
     parser.add_argument("--report", action="store_true", help="write the report from what there is")

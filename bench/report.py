@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,17 @@ def plot(rows: Rows) -> str:
 
 
 def write(rows: Rows, folder: Path, about: Sequence[str], method: str) -> None:
-    """Writes the page and its plot."""
+    """Writes the page, its plot, and every run with all that was counted of it."""
+    runs = [{key: value for key, value in run.items() if key != "said"} for row in sorted(rows) for run in rows[row]]
+    (folder / "benchmarks.json").write_text("\n".join(["[", *_lines(runs), "]", ""]))
     (folder / "benchmarks.svg").write_text(plot(rows))
     (folder / "benchmarks.md").write_text(page(rows, about, method))
+
+
+def _lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line of JSON for each run, so that a change of one is a change of one line."""
+    texts = [json.dumps(run, sort_keys=True) for run in runs]
+    return [f"{text}," for text in texts[:-1]] + texts[-1:]
 
 
 def _bars(rows: Rows) -> list[str]:
@@ -105,14 +114,20 @@ def busy(rows: Rows, row: Row) -> list[float]:
 def limits(rows: Rows) -> list[str]:
     """What the floor itself reaches, and how busy the processors are then: no tool that asks the same gets beyond."""
     lines = []
-    for hosts, rtt_ms in ((20, 40), (20, 0)):
-        floor, pyinfra = Row("plan", "floor", hosts, rtt_ms), Row("plan", "pyinfra", hosts, rtt_ms)
-        if rows.get(floor) and rows.get(pyinfra):
-            times = shown(ratio(values(rows, pyinfra), values(rows, floor)))
-            part = f"{summary(busy(rows, floor)).median * 100:.0f} %"
-            what = f"At {_ground('plan', hosts, rtt_ms)}, the floor is {times}x faster than plain pyinfra"
-            lines.append(f"{what}, with the machine's processors {part} busy.")
-    return ["", *lines] if lines else []
+    for hosts, rtt_ms in sorted({(row.hosts, row.rtt_ms) for row in rows if row.case == "plan"}, reverse=True):
+        times = {}
+        for contender in ("floor", "mainstay"):
+            if all(rows.get(Row("plan", each, hosts, rtt_ms)) for each in (contender, "pyinfra")):
+                found = (values(rows, Row("plan", each, hosts, rtt_ms)) for each in ("pyinfra", contender))
+                times[contender] = shown(ratio(*found))
+        if len(times) == 2:
+            part = f"{summary(busy(rows, Row('plan', 'pyinfra', hosts, rtt_ms))).median * 100:.0f} %"
+            what = f"| {_ground('plan', hosts, rtt_ms)} | {times['floor']}x | {times['mainstay']}x | {part} |"
+            lines.append(what)
+    if not lines:
+        return []
+    head = "| plan | the floor against pyinfra | Mainstay against pyinfra | processors busy with pyinfra |"
+    return ["", head, "|---|---|---|---|", *lines]
 
 
 def _table(rows: Rows, case: str, hosts: int, rtt_ms: int) -> list[str]:

@@ -76,6 +76,19 @@ def test_every_series_names_contenders_that_there_are() -> None:
         assert set(one.runs) <= set(CONTENDERS[one.case]), one
 
 
+def test_hosts_are_as_many_as_a_series_needs() -> None:
+    assert matrix.hosts_of(matrix.only(matrix.FULL, "first"), 20) == 0, "they bring their own"
+    assert matrix.hosts_of(matrix.only(matrix.FULL, "targets"), 20) == 20, "each host stands for many"
+    assert matrix.hosts_of(matrix.quick(), 20) == 5
+    assert matrix.hosts_of([], 20) == 0
+
+
+def test_contenders_can_be_left_out() -> None:
+    left = matrix.without(matrix.FULL, ["ansible", "mitogen"])
+    names = {cell.row.contender for one in left for cell in one.cells()}
+    assert "pyinfra" in names and not names & {"ansible", "mitogen"}
+
+
 def test_quick_measures_each_at_most_twice() -> None:
     quick = matrix.quick()
     assert {cell.repetition for one in quick for cell in one.cells()} == {0, 1}
