@@ -117,6 +117,22 @@ def test_one_of_two_roles_side_by_side_may_have_no_host() -> None:
     assert [(batch.role, batch.hosts) for batch in made] == [("cache", ("c",))]
 
 
+def test_what_watches_comes_with_the_last_step_of_the_roles_beside_it() -> None:
+    roles: dict[str, tuple[str, ...]] = {
+        "w1": ("web",), "w2": ("web",), "w3": ("web",), "m1": ("monitoring",), "m2": ("monitoring",), "a": ("app",)
+    }  # fmt: skip
+    made = batches.production(environment(roles, [50, 100], [["web", "monitoring"]]), roles)
+    assert [(batch.role, batch.hosts) for batch in made] == [
+        ("app", ("a",)),
+        ("web", ("w1",)),
+        ("web", ("w2",)),
+        ("web+monitoring", ("w3", "m1")),
+        ("monitoring", ("m2",)),
+    ]
+    alone = batches.production(environment({"m": ("monitoring",)}, [100], [["web", "monitoring"]]), ["m"])
+    assert [(batch.role, batch.hosts) for batch in alone] == [("monitoring", ("m",))]
+
+
 GROUPS = st.permutations(batches.ROLE_ORDER).flatmap(
     lambda roles: st.integers(2, 4).map(lambda size: [list(roles[:size]), list(roles[size : 2 * size])])
 )

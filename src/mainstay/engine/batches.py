@@ -1,6 +1,7 @@
 """The order of a rollout: role by role, within each role one host first, then ramps. Pure.
 
 Roles that the inventory calls `side_by_side` take their steps together: the first host of each, then the ramps of each.
+What watches begins with the last step of the others: until then it would miss, and tell of, what is still to come.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from mainstay.inventory import Environment, Host
 ROLE_ORDER = ("db", "db_replica", "cache", "scylla", "ml", "app", "web", "monitoring")
 # Whose hosts are one cluster: two that are down at once are a quorum lost, two that join at once are refused.
 ONE_BY_ONE = frozenset({"scylla"})
+# Whose hosts ask all others.
+WATCHING = frozenset({"monitoring"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
     batches = []
     for roles in _turns(order, rules.side_by_side):
         ramps = {role: _ramped(role, members[role], rules.ramps) for role in roles if members[role]}
-        for steps in zip_longest(*ramps.values(), fillvalue=()):
+        for steps in zip_longest(*_placed(ramps).values(), fillvalue=()):
             taking = [role for role, step in zip(ramps, steps, strict=True) if step]
             batches.append(Batch("+".join(taking), tuple(name for step in steps for name in step)))
     return batches
@@ -87,6 +90,12 @@ def _turns(order: Sequence[str], side_by_side: Sequence[Sequence[str]]) -> list[
     group_of = {role: sorted(group, key=order.index) for group in side_by_side for role in group}
     turns = [group_of.get(role, [role]) for role in order]
     return [turn for role, turn in zip(order, turns, strict=True) if turn[0] == role]
+
+
+def _placed(ramps: dict[str, list[tuple[str, ...]]]) -> dict[str, list[tuple[str, ...]]]:
+    """The steps of each role, after as many empty ones as it lets the others go ahead."""
+    ahead = max((len(steps) for role, steps in ramps.items() if role not in WATCHING), default=1) - 1
+    return {role: [()] * ahead + steps if role in WATCHING else steps for role, steps in ramps.items()}
 
 
 def _ramped(role: str, names: Sequence[str], ramps: Sequence[int]) -> list[tuple[str, ...]]:
