@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the inventory and points testinfra at its hosts."""
     config.addinivalue_line("markers", "roles(*names): a verification that runs on hosts with one of these roles")
+    config.addinivalue_line("markers", "waits: a verification of what takes its time after a start; it runs last")
     config.addinivalue_line("markers", "covers(*ids): the catalogue rows whose own acceptance check this test asserts")
     name = config.getoption("--inventory")
     if not name:
@@ -81,7 +82,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drops each check on hosts that have none of its roles: it does not apply there, which is not a skip."""
+    """Drops each check on hosts that have none of its roles: it does not apply there, which is not a skip.
+
+    What waits for something goes last, when most of its time has passed with the other checks.
+    """
     environment = config.stash.get(_ENVIRONMENT, None)
     if environment is None:
         return
@@ -90,7 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         (kept if _applies(item, environment) else dropped).append(item)
     config.hook.pytest_deselected(items=dropped)
-    items[:] = kept
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("waits") is not None)
 
 
 @pytest.hookimpl(wrapper=True)

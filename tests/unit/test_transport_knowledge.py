@@ -176,6 +176,19 @@ def test_a_check_that_waits_is_waited_for_by_those_behind_it(one_by_one: Shell, 
     assert [replay.run(command).out for command in suite] == [b"", b"set\n"]
 
 
+def test_what_is_looked_at_again_is_not_what_was_asked_ahead(one_by_one: Shell, tmp_path: Path) -> None:
+    """A check that waited last time asked the same thing thrice; this time it is made after the first look."""
+    look = f"cat {tmp_path}/made || echo none"
+    replay = Replay(one_by_one, [Question(command, 120) for command in (look, look, look, "echo last")])
+    assert replay.run(look).out == b"none\n"
+    (tmp_path / "made").write_text("made\n")
+    replay.anew = True
+    assert replay.run(look).out == b"made\n"
+    replay.anew = False
+    assert replay.run("echo last").out == b"last\n"
+    assert [question.command for question in replay.asked] == [look, "echo last"]
+
+
 def test_a_new_check_is_answered_before_what_follows_it(one_by_one: Shell, tmp_path: Path) -> None:
     look = f"cat {tmp_path}/made || echo none"
     replay = Replay(one_by_one, [Question("echo first", 120), Question(look, 120)])

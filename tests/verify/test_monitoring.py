@@ -21,6 +21,7 @@ from mainstay.inventory import Environment, Host
 
 LEAST = {"User": "prometheus", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict"}
 ON_SERVER = pytest.mark.roles("monitoring")
+WAITS = pytest.mark.waits
 UNITS = [f"{name}.service" for name in files.SERVERS]
 
 
@@ -143,8 +144,9 @@ def test_prometheus_and_alertmanager_accept_their_files(host: Any) -> None:
 
 
 @ON_SERVER
+@WAITS
 @pytest.mark.covers("MT-51", "MT-53")
-def test_every_target_is_asked_and_answers(ask: Any, own: Section, environment: Environment) -> None:
+def test_every_target_is_asked_and_answers(host: Any, ask: Any, own: Section, environment: Environment) -> None:
     """An instance of the slot that waits is the one thing that need not answer; each service has all of its others."""
 
     def wrong() -> list[str]:
@@ -160,11 +162,12 @@ def test_every_target_is_asked_and_answers(ask: Any, own: Section, environment: 
         down = [key for key, one in found.items() if one["health"] != "up" and wanted.get(key)]
         return away + [f"{job} {instance}: {found[job, instance]['lastError']}" for job, instance in down]
 
-    _settle(wrong, own)
+    _settle(host, wrong, own)
 
 
 @ON_SERVER
-def test_every_instance_of_a_service_is_measured(ask: Any, own: Section, environment: Environment) -> None:
+@WAITS
+def test_every_instance_of_a_service_is_measured(host: Any, ask: Any, own: Section, environment: Environment) -> None:
     wanted = {
         (host.name, service.name): service.instances.base
         for host in environment.hosts.values()
@@ -176,7 +179,7 @@ def test_every_instance_of_a_service_is_measured(ask: Any, own: Section, environ
         found = {(row["metric"]["host"], row["metric"]["service"]): float(row["value"][1]) for row in rows}
         return [f"{h} {s}: {found.get((h, s), 0):g} of {n}" for (h, s), n in wanted.items() if found.get((h, s), 0) < n]
 
-    _settle(wrong, own)
+    _settle(host, wrong, own)
 
 
 @ON_SERVER
@@ -199,17 +202,19 @@ def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment:
 
 
 @ON_SERVER
-def test_no_rule_fails(ask: Any, own: Section) -> None:
+@WAITS
+def test_no_rule_fails(host: Any, ask: Any, own: Section) -> None:
     def wrong() -> list[str]:
         loaded = ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"]
         bad = [one for group in loaded for one in group["rules"] if one["health"] != "ok"]
         return [f"{one['name']} is {one['health']}: {one.get('lastError', 'not evaluated yet')}" for one in bad]
 
-    _settle(wrong, own)
+    _settle(host, wrong, own)
 
 
 @ON_SERVER
-def test_alerts_reach_alertmanager(ask: Any, own: Section) -> None:
+@WAITS
+def test_alerts_reach_alertmanager(host: Any, ask: Any, own: Section) -> None:
     """By the one alert that is always there."""
 
     def wrong() -> list[str]:
@@ -217,7 +222,7 @@ def test_alerts_reach_alertmanager(ask: Any, own: Section) -> None:
         return [] if known else ["Alertmanager has not heard of the Watchdog"]
 
     # Where Alertmanager was away for a moment, it is told again within a minute.
-    _settle(wrong, own, 60)
+    _settle(host, wrong, own, 60)
 
 
 @ON_SERVER
@@ -278,11 +283,14 @@ def _query(ask: Any, own: Section, promql: str) -> list[dict[str, Any]]:
     return found
 
 
-def _settle(wrong: Callable[[], list[str]], own: Section, more: float = 0) -> None:
+def _settle(host: Any, wrong: Callable[[], list[str]], own: Section, more: float = 0) -> None:
     """Nothing is wrong after three measurements and `more` seconds: what has just started has none yet."""
     deadline = time.monotonic() + 3 * own.interval + more
-    while (found := wrong()) and time.monotonic() < deadline:
-        time.sleep(1)
+    found = wrong()
+    with host.backend.anew():
+        while found and time.monotonic() < deadline:
+            time.sleep(1)
+            found = wrong()
     assert not found, "; ".join(found)
 
 

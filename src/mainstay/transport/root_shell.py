@@ -8,8 +8,9 @@ host are sent with the first one, in their order. Each answer serves once: a che
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from testinfra.backend import BACKENDS
@@ -41,6 +42,7 @@ class Replay:
         self._next = 0  # the place in the script of the first that is ahead
         self._ahead: deque[tuple[Question, Future[Answer]]] = deque()
         self.asked: list[Question] = []
+        self.anew = False
         self._send_ahead()
 
     def run(self, command: str) -> Answer:
@@ -50,6 +52,9 @@ class Replay:
             TimeoutError, OSError: as `Shell` says.
         """
         question = Question(command)
+        if self.anew:
+            (sent,) = self._shell.ask_all([question])
+            return result(sent, question.limit)
         if mask(command) == command:
             self.asked.append(question)
         place = next((number for number, (one, _) in enumerate(self._ahead) if one == question), None)
@@ -107,6 +112,17 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
                 self._shell.close()
             raise RuntimeError(f"{self.hostname}: no answer to {command[:80]!r}: {error}") from error
         return self.result(answer.status, self.encode(wanted), answer.out, answer.err)
+
+    @contextmanager
+    def anew(self) -> Iterator[None]:
+        """For a check that waits: what is asked in here is asked now, is answered by nothing that was asked ahead, and
+        is not asked ahead next time, when all that the check waited for would be asked at once, and too early."""
+        replay = self._opened()
+        replay.anew = True
+        try:
+            yield
+        finally:
+            replay.anew = False
 
     def _opened(self) -> Replay:
         if self._replay is None or self._shell is None or not self._shell.alive:
