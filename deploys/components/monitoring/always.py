@@ -141,8 +141,9 @@ def _backups(env: Environment) -> list[Rule]:
 
 
 def _watchers() -> list[Rule]:
+    # Prometheus needs 5 s to find Alertmanager: what it tells before, nobody hears, and it tells again after a minute.
     return [
-        Rule("Watchdog", "vector(1)", "none", 0, "always here: where it is not heard, nobody is told of anything"),
+        Rule("Watchdog", "vector(1)", "none", 10, "always here: where it is not heard, nobody is told of anything"),
         Rule(
             "RuleFails",
             "increase(prometheus_rule_evaluation_failures_total[5m]) > 0",

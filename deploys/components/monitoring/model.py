@@ -11,6 +11,7 @@ from deploys.components.monitoring.section import CRITICAL, ROLES, WARNING, Sect
 from deploys.components.nginx import model as nginx
 from deploys.components.redis import model as redis
 from mainstay.inventory import Environment, Host, Listener, Problem
+from mainstay.inventory.checks import THRESHOLD_UNITS
 
 __all__ = ["ROLES", "Section", "check", "listeners", "section"]
 
@@ -67,7 +68,7 @@ def _thresholds(env: Environment) -> Iterator[Problem]:
             key = ("thresholds", name)
             if name in known:
                 yield env.problem(key, "a threshold whose metric no target gives", known[name])
-            else:
+            elif name.endswith(THRESHOLD_UNITS):  # else that is what is wrong with it, and is said
                 yield env.problem(key, "a threshold that nothing measures", f"one of {', '.join(known)}")
 
 
