@@ -27,7 +27,7 @@ def mainstay(*words: str, project: Path, **more: str) -> subprocess.CompletedPro
 
 def test_a_good_system_is_one_line(tmp_path: Path) -> None:
     done = mainstay("check", "everydayai", project=copied(tmp_path))
-    assert (done.returncode, done.stdout) == (0, "everydayai: ok (staging 4 hosts, production 7 hosts)\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "everydayai: ok (staging 5 hosts, production 8 hosts)\n"), done.stderr
     assert "everydayai/staging: no secrets.staging.yaml yet" in done.stderr
 
 

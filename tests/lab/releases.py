@@ -12,6 +12,7 @@ from tests.lab.laptop import SYSTEM, Laptop
 from workload import build as workload
 
 WEB, APP, DB, CACHE = "eai-stg-web-1", "eai-stg-app-1", "eai-stg-db-1", "eai-stg-cache-1"
+MON = "eai-stg-mon-1"
 NAME, API = "staging.everydayai.test", "api.staging.everydayai.test"
 
 

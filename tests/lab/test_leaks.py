@@ -13,14 +13,21 @@ import pytest
 from tests.lab.laptop import ROOT, SYSTEM, Done, Laptop
 
 STAGING = f"{SYSTEM}/staging"
-APP, CACHE, WEB, DB = "eai-stg-app-1", "eai-stg-cache-1", "eai-stg-web-1", "eai-stg-db-1"
-HOSTS = (WEB, APP, DB, CACHE)
+APP, CACHE, WEB, DB, MON = "eai-stg-app-1", "eai-stg-cache-1", "eai-stg-web-1", "eai-stg-db-1", "eai-stg-mon-1"
+HOSTS = (WEB, APP, DB, CACHE, MON)
 MARK = "Pl4ntedS3cretValu3"
 # Where a value belongs, by host (docs/secrets.md). Journals keep copies of these files, and of no other.
 HOLDERS = {
     APP: {"/etc/everydayai/backend.env"},
-    CACHE: {"/etc/mainstay/redis.password", "/var/lib/mainstay/redis/password"},
+    CACHE: {
+        "/etc/mainstay/redis.password",
+        "/var/lib/mainstay/redis/password",
+        "/etc/default/prometheus-redis-exporter",
+    },
+    MON: {"/etc/prometheus/alertmanager.yml"},
 }
+# What Alertmanager takes no other value for; the exporter there takes what it is told (inventories).
+URL = "http://127.0.0.1:9115/-/healthy?"
 JOURNALS = "/var/lib/mainstay/journal/"
 
 
@@ -63,7 +70,8 @@ def redacted(text: str) -> str:
 def plant(laptop: Laptop, turn: str) -> None:
     """A new recognisable value for every secret of staging."""
     for row in laptop.mainstay("secrets", "list", STAGING, "--json").json["secrets"]:
-        value = f"{MARK}-{turn}-{row['name'].replace('_', '-')}-{'x' * 16}"
+        begins = URL if row["name"].endswith("_URL") else ""
+        value = f"{begins}{MARK}-{turn}-{row['name'].replace('_', '-')}-{'x' * 16}"
         done = laptop.mainstay("secrets", "set", STAGING, row["name"], stdin=value)
         assert done.code == 0 and MARK not in done.text, redacted(done.text)
 
@@ -139,7 +147,9 @@ def test_no_output_shows_a_value(watched: Watched) -> None:
 def test_no_argument_and_no_foreign_environment_shows_a_value(watched: Watched) -> None:
     user = watched.laptop.sh(APP, "id -u everydayai").strip()
     assert f"environ {user}" in {line.rpartition(" ")[0] for line in watched.sampled}, "the sampler sees the service"
-    allowed = {"environ 0", f"environ {user}"}  # systemd's own, on its way to become the service
+    exporter = watched.laptop.sh(CACHE, "id -u prometheus").strip()  # which asks Redis with a password of its own
+    # 0: systemd's own, on its way to become the service.
+    allowed = {"environ 0", f"environ {user}", f"environ {exporter}"}
     assert [line for line in watched.sampled if line.rpartition(" ")[0] not in allowed] == []
 
 

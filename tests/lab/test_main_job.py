@@ -12,7 +12,7 @@ from tests.lab.laptop import SYSTEM
 
 
 def test_staging_is_rolled_out_from_nothing_and_verified(origin, staging):
-    assert len(staging) == 4
+    assert len(staging) == 5
     history = origin.mainstay("history", f"{SYSTEM}/staging", "--json")
     assert history.code == 0, history.text
 

@@ -50,7 +50,7 @@ def same(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
 def test_a_bare_host_gets_the_same_plan_from_both(bare: Laptop) -> None:
     # No operator is known to it yet; Mainstay makes its first contact as the image's user by itself.
     theirs = planned_by_pyinfra(bare, "--ssh-user", "debian")
-    assert len(theirs) == 4 and all(len(operations) > 5 for operations in theirs.values())
+    assert len(theirs) == 5 and all(len(operations) > 5 for operations in theirs.values())
     same(planned_by_mainstay(bare), theirs)
 
 

@@ -194,13 +194,16 @@ def of_limit(measure: Measure, limit: float, databases: str = "h", clients: int 
         databases: a host that has a database.
         clients: maxclients of Redis.
     """
-    maker, after = MAKERS[measure.name]
-    if measure.name == "db_disk_pct":
-        maker = partial(_disk, host=databases)
-    elif measure.name == "redis_connections_pct":
-        maker = partial(_clients, most=clients)
+    maker = maker_of(measure.name, databases, clients)
     beyond, short = (0.99, 1.01) if measure.falls else (1.01, 0.99)
-    return Case(maker(limit * beyond), maker(limit * short), after)
+    return Case(maker(limit * beyond), maker(limit * short), MAKERS[measure.name][1])
+
+
+def maker_of(name: str, databases: str = "h", clients: int = 1000) -> Maker:
+    """What makes the measure a value in an environment with that database host and maxclients of Redis."""
+    if name == "db_disk_pct":
+        return partial(_disk, host=databases)
+    return partial(_clients, most=clients) if name == "redis_connections_pct" else MAKERS[name][0]
 
 
 def _up(job: str, value: float, more: str = "") -> Series:

@@ -19,7 +19,7 @@ from tests.plan import alert_cases
 from tests.plan.alert_cases import STEP, case_of, rising, steady
 from tests.plan.promtool import run
 from tests.plan.watched import environment
-from tests.unit.inventories import SHIPPED, SYSTEMS, copied
+from tests.unit.inventories import SYSTEMS, copied
 
 LATER_S = 300
 """Looked at again after a rule has waited for its duration."""
@@ -47,9 +47,9 @@ def written(env: Environment, made: Path) -> Path:
     return made
 
 
-@pytest.fixture(params=[name for name in SYSTEMS if "monitoring:" in (SHIPPED / name / "system.yaml").read_text()])
+@pytest.fixture(params=SYSTEMS)
 def shipped(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Environment, Path]:
-    """Production of each shipped system that is watched, and its rules."""
+    """Production of each shipped system, and its rules."""
     return deployed(request.param, tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_every_rule_is_silent_on_the_right_side(env: Environment, folder: Path) 
     silent(env, folder)
 
 
-@pytest.mark.covers("MT-06", "MT-19", "MT-20", "MT-21", "MT-22", "MT-23")
+@pytest.mark.covers("MT-06", "MT-19", "MT-20", "MT-21", "MT-22", "MT-23", "MT-43", "MT-46", "MT-47", "MT-48", "MT-49")
 def test_every_rule_of_each_shipped_system_fires_and_is_silent(shipped: tuple[Environment, Path]) -> None:
     """With the runbook's own limits, severities, services and hosts."""
     env, folder = shipped
@@ -135,8 +135,9 @@ def test_every_rule_of_each_shipped_system_fires_and_is_silent(shipped: tuple[En
     assert set(env.common.alerts) <= told
 
 
-# A measure of TOEIC's runbook: a value that is well, one that warns, one that is critical, and what to do.
-TABLE = {
+# A measure of a runbook: a value that is well, one that warns, one that is critical, and what to do.
+Table = dict[str, tuple[tuple[float, float, float], str, str]]
+TOEIC: Table = {
     "cpu_pct": ((69, 71, 86), "Cpu", "scale_up"),
     "memory_pct": ((79, 81, 91), "Memory", "restart_one_instance"),
     "disk_pct": ((74, 76, 86), "Disk", "clean_logs_backups"),
@@ -144,22 +145,66 @@ TABLE = {
     "error_rate_pct": ((0.9, 1.1, 5.1), "ErrorRate", "investigate_logs"),
     "cache_hit_pct": ((91, 89, 79), "CacheHits", "warm_cache"),
 }
+EVERYDAYAI: Table = {
+    "p95_ms": ((490, 510, 1010), "LatencyP95", "check_db_cache"),
+    "error_rate_pct": ((0.9, 1.1, 5.1), "ErrorRate", "check_logs_deployments"),
+    "request_rate_per_min": ((9999, 10001, 50001), "RequestRate", "scale_and_rate_limit"),
+    "cpu_pct": ((69, 71, 91), "Cpu", "scale"),
+    "memory_pct": ((79, 81, 96), "Memory", "check_leaks_restart"),
+    "db_pool_pct": ((69, 71, 91), "DatabaseConnections", "check_pool_budget"),
+    "db_query_ms": ((99, 101, 501), "DatabaseQueryTime", "analyse_and_index"),
+    "db_disk_pct": ((79, 81, 96), "DatabaseDisk", "archive_or_grow"),
+    "redis_memory_pct": ((79, 81, 96), "RedisMemory", "ttl_and_eviction"),
+    "redis_connections_pct": ((79, 81, 96), "RedisConnections", "increase_limit"),
+    "redis_evictions_per_s": ((99, 101, 1001), "RedisEvictions", "increase_memory"),
+}
 
 
 @pytest.mark.covers("MT-19", "MT-20", "MT-21", "MT-22", "MT-23")
-def test_the_table_of_a_runbook_row_by_row(tmp_path: Path) -> None:
+@pytest.mark.covers("MT-30", "MT-31", "MT-32", "MT-33", "MT-34", "MT-37", "MT-38", "MT-39", "MT-40")
+@pytest.mark.parametrize(("system", "table"), [("toeic", TOEIC), ("everydayai", EVERYDAYAI)])
+def test_the_table_of_a_runbook_row_by_row(tmp_path: Path, system: str, table: Table) -> None:
     """Well, amber and red, in its own numbers; the alert says what to do. That the rules are in force is verified."""
-    env, folder = deployed("toeic", tmp_path)
+    env, folder = deployed(system, tmp_path)
+    assert set(table) == set(env.common.thresholds)
     found = {rule.alert: rule for group in groups(env) for rule in group.rules if rule.severity == "warning"}
-    for name, (values, alert, action) in TABLE.items():
+    (database,) = env.hosts_of("db")
+    for name, (values, alert, action) in table.items():
         assert found[alert].action == action
         tests = []
         for value, told in zip(values, ((0, 0), (1, 0), (1, 1)), strict=True):
-            series = alert_cases.MAKERS[name][0](value)
+            series = alert_cases.maker_of(name, database.name)(value)
             severities = zip(("warning", "critical"), told, strict=True)
             asked = [question(firing(Rule(alert, "", severity, 0, "")), 900, count) for severity, count in severities]
             tests.append(as_test(f"{name} {value}", series, asked))
         judged(folder, f"{name}.rules.yml", tests)
+
+
+# EverydayAI's Alert Rules: severity, alert, how long it lasts, and how its expression ends.
+RULES = {
+    ("P0", "ServiceDown", 0, "[5m:1m]) >= 3"),
+    ("P0", "ErrorRate", 300, "error_rate_pct > 5"),
+    ("P0", "PostgresDown", 60, '(pg_up == 0) or (up{job="postgres"} == 0)'),
+    ("P0", "RedisDown", 60, '(redis_up == 0) or (up{job="redis"} == 0)'),
+    ("P1", "LatencyP95", 600, "p95_ms > 1000"),
+    ("P1", "ErrorRate", 600, "error_rate_pct > 1"),
+    ("P1", "Disk", 300, "disk_pct > 95"),
+    ("P1", "Memory", 300, "memory_pct > 95"),
+    ("P2", "LatencyP95", 900, "p95_ms > 500"),
+    ("P2", "Cpu", 900, "cpu_pct > 70"),
+    ("P2", "Memory", 900, "memory_pct > 80"),
+}
+
+
+@pytest.mark.covers("MT-43", "MT-46", "MT-47", "MT-48", "MT-49")
+def test_the_alerts_of_a_runbook_are_the_rules_of_its_severities(tmp_path: Path) -> None:
+    """Every one of them and no other; when each fires is asserted for each shipped system."""
+    env, _ = deployed("everydayai", tmp_path)
+    own = [rule for group in groups(env) for rule in group.rules if rule.severity in env.common.severity]
+    assert len(own) == len(RULES)
+    for severity, alert, lasts, end in RULES:
+        (rule,) = [rule for rule in own if (rule.severity, rule.alert) == (severity, alert)]
+        assert (rule.for_s, rule.expr[-len(end) :]) == (lasts, end)
 
 
 def silent(env: Environment, folder: Path) -> None:

@@ -35,18 +35,25 @@ def addresses(environment: Environment, *roles: str) -> tuple[str, ...]:
     return tuple(host.address for role in roles for host in environment.hosts_of(role))
 
 
+def measured(environment: Environment, *ports: int) -> dict[int, tuple[str, ...]]:
+    """Ports of exporters, which are for the hosts that watch alone."""
+    return dict.fromkeys(ports, addresses(environment, "monitoring"))
+
+
 def test_web_hosts_are_open_to_all_and_nothing_else_is(production: Environment) -> None:
-    assert opened(production, "eai-web-1") == {22: (), 80: (), 443: ()}
+    assert opened(production, "eai-web-1") == {22: (), 80: (), 443: (), **measured(production, 9100, 9113)}
 
 
 @pytest.mark.covers("DF-90")
 def test_app_hosts_are_open_to_web_hosts_at_the_canonical_port_only(production: Environment) -> None:
-    assert opened(production, "eai-app-1") == {22: (), 8000: addresses(production, "web")}
+    own = {22: (), 8000: addresses(production, "web", "monitoring")}
+    assert opened(production, "eai-app-1") == own | measured(production, 9100, 9113)
 
 
 def test_databases_and_caches_are_open_to_app_hosts_only(production: Environment) -> None:
-    assert opened(production, "eai-db-1") == {22: (), 5432: addresses(production, "app")}
-    assert opened(production, "eai-cache-1") == {22: (), 6379: addresses(production, "app")}
+    app = addresses(production, "app")
+    assert opened(production, "eai-db-1") == {22: (), 5432: app, **measured(production, 9100, 9187)}
+    assert opened(production, "eai-cache-1") == {22: (), 6379: app, **measured(production, 9100, 9121)}
 
 
 def test_a_host_is_not_its_own_client(production: Environment) -> None:

@@ -19,7 +19,7 @@ from mainstay.inventory import Environment, Host, load
 from tests.lab.watched import OFFICE, PAGER, SYSTEM
 from tests.plan.promtool import run
 from tests.plan.watched import environment, project
-from tests.unit.inventories import copied, loaded
+from tests.unit.inventories import copied, loaded, unwatched
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_each_host_has_the_exporters_of_what_it_runs(env: Environment) -> None:
 
 
 def test_a_system_without_the_section_has_none_of_it(tmp_path: Path) -> None:
-    env = loaded(copied(tmp_path))
+    env = loaded(unwatched(copied(tmp_path)))
     listeners = [one for host in env.hosts.values() for one in env.listeners(host)]
     assert "monitoring" not in env.sections
     assert not [one for one in listeners if "monitoring" in one.from_roles or "metrics" in one.what]

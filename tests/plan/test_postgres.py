@@ -20,7 +20,7 @@ from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import VARIABLE, create_identity
 from mainstay.secrets.needed import needed_secrets
 from tests.plan.harness import Planned, plan
-from tests.unit.inventories import copied, loaded, messages
+from tests.unit.inventories import copied, loaded, messages, unwatched
 
 APP = "everydayai_app"
 
@@ -93,7 +93,7 @@ def test_a_quote_in_a_value_stays_inside_its_quotes(tmp_path: Path) -> None:
 
 def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
     edit = ("system.yaml", "managed: false                                # fix (seed: Supabase", "managed: true # (")
-    env = loaded(copied(tmp_path, edit))
+    env = loaded(unwatched(copied(tmp_path, edit)))
     assert files.files(env, env.hosts["eai-db-1"]) == []
 
 

@@ -18,7 +18,7 @@ from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import VARIABLE, create_identity
 from mainstay.secrets.needed import needed_secrets
 from tests.plan.harness import Planned, plan
-from tests.unit.inventories import copied, loaded, messages
+from tests.unit.inventories import copied, loaded, messages, unwatched
 
 RULES = "rules: ['+@all', '-@admin', '-@dangerous', '+info']"
 
@@ -91,7 +91,7 @@ def test_only_root_and_redis_read_what_is_secret(env: Environment, cache: Host) 
 @pytest.mark.covers("CX-21")
 def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
     edit = ("system.yaml", "managed: false                                # fix (seed: Upstash", "managed: true # (")
-    env = loaded(copied(tmp_path, edit))
+    env = loaded(unwatched(copied(tmp_path, edit)))
     assert files.files(env, env.hosts["eai-cache-1"]) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def copied(folder: Path, *edits: Edit, system: str = SYSTEM) -> Path:
         assert text.count(old) >= 1, f"{file} no longer holds {old!r}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
     return folder
+
+
+def unwatched(root: Path) -> Path:
+    """The project, its system without monitoring: no such section and no such hosts."""
+    folder = root / "inventories" / SYSTEM
+    for file, piece in {
+        "system.yaml": r"(?ms)^monitoring:\n.*?(?=^\S)",
+        "staging.yaml": r"(?m)^ +\S+: \{.*roles: \[monitoring\].*\n",
+        "production.yaml": r"(?m)^ +\S+: \{.*roles: \[monitoring\].*\n",
+    }.items():
+        text, found = re.subn(piece, "", (folder / file).read_text(encoding="utf-8"))
+        assert found == 1, f"{file} has monitoring {found} times"
+        (folder / file).write_text(text, encoding="utf-8")
+    return root
 
 
 def problems(root: Path, env: str = "production") -> list[Problem]:

@@ -79,10 +79,11 @@ def test_the_shipped_environments(tmp_path: Path) -> None:
     root = copied(tmp_path)
     production, staging = loaded(root), loaded(root, "staging")
     assert list(production.hosts) == [
-        "eai-web-1", "eai-web-2", "eai-app-1", "eai-app-2", "eai-app-3", "eai-db-1", "eai-cache-1"
+        "eai-web-1", "eai-web-2", "eai-app-1", "eai-app-2", "eai-app-3", "eai-db-1", "eai-cache-1", "eai-mon-1"
     ]  # fmt: skip
-    assert [len(host.roles) for host in staging.hosts.values()] == [1, 1, 1, 1]
-    assert {role for host in staging.hosts.values() for role in host.roles} == {"web", "app", "db", "cache"}
+    assert [len(host.roles) for host in staging.hosts.values()] == [1] * 5
+    roles = {role for host in staging.hosts.values() for role in host.roles}
+    assert roles == {"web", "app", "db", "cache", "monitoring"}
     assert [host.name for host in production.hosts_of("app")] == ["eai-app-1", "eai-app-2", "eai-app-3"]
     assert production.hosts["eai-db-1"].memory == 8192 * MIB
     assert production.api_domain == "api.everydayai.test"
@@ -93,7 +94,9 @@ def test_the_shipped_environments(tmp_path: Path) -> None:
 def test_who_listens_where(tmp_path: Path) -> None:
     env = loaded(copied(tmp_path))
     found = {(one.port, one.scope, one.from_roles) for one in env.listeners(env.hosts["eai-app-1"])}
-    assert found >= {(22, "public", ()), (8000, "private", ("web",)), (18000, "loopback", ()), (28001, "loopback", ())}
+    assert found >= {(22, "public", ()), (18000, "loopback", ()), (28001, "loopback", ())}
+    (canonical,) = [who for port, scope, who in found if (port, scope) == (8000, "private")]
+    assert set(canonical) == {"web", "monitoring"}
     (database,) = [one for one in env.listeners(env.hosts["eai-db-1"]) if one.port == 5432]
     assert (database.scope, database.from_roles) == ("private", ("app",))
 

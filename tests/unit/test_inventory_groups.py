@@ -36,6 +36,7 @@ def test_groups_are_roles(tmp_path: Path) -> None:
         "app": ["eai-app-1", "eai-app-2", "eai-app-3"],
         "db": ["eai-db-1"],
         "cache": ["eai-cache-1"],
+        "monitoring": ["eai-mon-1"],
     }
 
 
