@@ -76,10 +76,11 @@ def test_exporters_can_do_no_more_than_they_need(host: Any, environment: Environ
 
 
 def test_files_are_readable_by_those_who_need_them_only(host: Any, environment: Environment, member: Host) -> None:
-    for managed in files.files(environment, member):
-        file = host.file(managed.path)
-        found = f"{file.user}:{file.group} {file.mode:o}" if file.exists else "nothing"
-        assert found == f"{managed.owner}:{managed.group} {managed.mode:o}", f"{managed.path} is {found}"
+    wanted = {m.path: f"{m.owner}:{m.group} {m.mode:o}" for m in files.files(environment, member)}
+    said = host.run(f"stat -c '%n %U:%G %a' {shlex.join(wanted)}").stdout
+    found = dict(line.split(" ", 1) for line in said.splitlines())
+    for path, own in wanted.items():
+        assert found.get(path) == own, f"{path} is {found.get(path, 'nothing')}"
 
 
 @pytest.mark.roles("web", "app", "db", "db_replica", "cache", "ml")
