@@ -5,6 +5,7 @@ origin     a laptop with the shipped system and secrets of its own
 laptop     a copy for one test, whose project may be changed freely; the system's hosts are booted
 staging    staging of the system, rolled out once a worker; a test that takes it leaves it as it found it
 bare       hosts that nothing was ever installed on, in a lab of their own, for one module
+behind     staging without its web host, converged from bare once a worker; a test leaves it as it found it
 bench      one host at a time, planned, applied and broken by hand (tests/lab/bench.py)
 watch      a small system that is watched, converged from bare by one apply (tests/lab/watched.py)
 tiny_system  the small system of fixtures/tiny
@@ -21,9 +22,10 @@ import pytest
 
 from tests.lab import ground as grounds
 from tests.lab import laptop as laptops
-from tests.lab import tiny, watched
+from tests.lab import releases, tiny, watched
 from tests.lab.bench import Bench
 from tests.lab.laptop import SYSTEM, Done, Laptop
+from tests.lab.releases import Stage
 from tests.lab.watched import Watched
 
 STAGING = (SYSTEM, "--env", "staging")
@@ -120,6 +122,18 @@ def bench(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     _down(laptop)
     _up(laptop, *STAGING)
     yield Bench(laptop.project, laptop.lab, laptop.identity)
+    _down(laptop)
+
+
+@pytest.fixture(scope="session")
+def behind(origin: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """What is behind staging's web host: database, cache and the services, one apply each from bare."""
+    laptop = origin.copy(tmp_path_factory.mktemp("behind"), f"{origin.lab}-behind")
+    _down(laptop)
+    _up(laptop, *STAGING, "--hosts", ",".join([releases.DB, releases.CACHE, releases.APP]))
+    stage = releases.of(laptop)
+    stage.converge(releases.DB, releases.CACHE, releases.APP)
+    yield stage
     _down(laptop)
 
 

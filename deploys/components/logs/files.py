@@ -27,9 +27,14 @@ def rotation_path(env: Environment) -> str:
 
 
 def check(env: Environment) -> str:
-    """Asks the programs that read them. logrotate ignores what it does not understand, says so, and ends with 0; what
-    it finds wrong with files of others is not ours."""
-    return f"rsyslogd -N1 -f {RSYSLOG} && logrotate --debug {rotation_path(env)} 2>&1 | {{ ! grep '^error:'; }}"
+    """Asks the programs that read them.
+
+    logrotate ignores what it does not understand, says so, and ends with 0. What it finds wrong with files of others is
+    not ours; after a put-back there is no file of ours.
+    """
+    path = rotation_path(env)
+    rotation = f"logrotate --debug {path} 2>&1 | {{ ! grep '^error:'; }}"
+    return f"rsyslogd -N1 -f {RSYSLOG} && if [ -e {path} ]; then {rotation}; fi"
 
 
 def copied(env: Environment, host: Host) -> FileSet:
