@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploys.components.monitoring import patterns
 from deploys.components.monitoring.section import section
 from deploys.components.nginx import model as nginx
 from deploys.components.postgres import model as postgres
@@ -22,7 +23,7 @@ class Exporter:
     """One exporter on one host.
 
     Attributes:
-        kind: what it measures; package and unit are `prometheus-<kind>-exporter`.
+        kind: what it measures; package and unit are `prometheus-<kind>-exporter`, of logs mtail's.
         address: where it listens, without the port.
         port: where it listens.
     """
@@ -34,7 +35,7 @@ class Exporter:
     @property
     def package(self) -> str:
         """Debian's package."""
-        return f"prometheus-{self.kind}-exporter"
+        return "mtail" if self.kind == "logs" else f"prometheus-{self.kind}-exporter"
 
     @property
     def unit(self) -> str:
@@ -59,6 +60,7 @@ def exporters(env: Environment, host: Host) -> list[Exporter]:
         "nginx": has_nginx(env, host),
         "postgres": has_postgres(env, host),
         "redis": has_redis(env, host),
+        "logs": bool(patterns.names(env, host)),
         "blackbox": "monitoring" in host.roles,
     }
     ports = section(env).ports
