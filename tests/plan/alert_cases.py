@@ -87,7 +87,7 @@ def _disk(value: float, host: str = "h") -> list[Series]:
     ]
 
 
-def _requests(per_second: float, failed_pct: float) -> list[Series]:
+def requests(per_second: float, failed_pct: float) -> list[Series]:
     """On two hosts, one label for the status each: what counts is the service's sum (DF-28, DF-29)."""
     found = []
     for instance, label, share in (("one", "status", 0.25), ("two", "code", 0.75)):
@@ -154,8 +154,8 @@ MAKERS: dict[str, tuple[Maker, float]] = {
     "cpu_pct": (_cpu, STEP),
     "memory_pct": (_memory, 0),
     "disk_pct": (_disk, 0),
-    "error_rate_pct": (lambda value: _requests(20, value), STEP),
-    "request_rate_per_min": (lambda value: _requests(value / 60, 0), 60),
+    "error_rate_pct": (lambda value: requests(20, value), STEP),
+    "request_rate_per_min": (lambda value: requests(value / 60, 0), 60),
     "p95_ms": (_latency(95), STEP),
     "p99_ms": (_latency(99), STEP),
     "db_connection_errors_per_s": (

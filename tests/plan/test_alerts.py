@@ -259,6 +259,20 @@ def test_a_rate_is_no_percentage(env: Environment, folder: Path) -> None:
     judged(folder, "error_rate_pct.rules.yml", tests)
 
 
+@pytest.mark.covers("MT-10", "MT-11", "MT-12")
+def test_what_is_recorded_of_a_service_is_one_value_in_its_unit(folder: Path) -> None:
+    """600 requests a minute on two instances, one in a hundred failed, 95 of 100 answered within 190 ms."""
+    series = [*alert_cases.MAKERS["p95_ms"][0](190), *alert_cases.requests(10, 1)]
+    wanted = {"request_rate_per_min": 600, "error_rate_pct": 1, "p95_ms": 190}
+    tests = []
+    for name, value in wanted.items():
+        asked = question(f"round(mainstay:{name}, 0.001)", 900, 1)
+        asked["exp_samples"] = [{"labels": '{service="api"}', "value": value}]
+        tests.append((name, as_test(name, series, [asked])))
+    for name, test in tests:
+        judged(folder, f"{name}.rules.yml", [test])
+
+
 @pytest.mark.covers("MT-24")
 def test_no_traffic_is_no_error_and_no_miss(folder: Path) -> None:
     names = ("error_rate_pct", "cache_hit_pct", "db_cache_hit_pct")

@@ -10,6 +10,8 @@ import pytest
 
 from deploys.components.frontend.model import Section as Frontend
 from deploys.components.postgres.model import Section as Postgres
+from deploys.components.redis import files as redis
+from deploys.components.redis.model import Section as Redis
 from mainstay import components
 from mainstay.errors import InventoryError
 from mainstay.inventory import ENVIRONMENTS, Environment, load
@@ -178,3 +180,13 @@ def test_the_site_that_is_not_published_would_be_by_the_lines_beside_it(tmp_path
         load("everydayai", "production", root=copied(tmp_path / "as-shipped")).section("frontend", Frontend).publish
         is None
     )
+
+
+@pytest.mark.covers("RD-13")
+def test_the_cache_is_as_large_as_the_service_is_told(tmp_path: Path) -> None:
+    """512 MB: the variable counts bytes, Redis's file says the same; that both are in effect is verified."""
+    env = loaded(tmp_path, "toeic")["production"]
+    host = env.hosts_of("app")[0]
+    assert env.env_vars(env.services["app"], host)["CACHE_MAX_MEMORY_USAGE"] == "536870912"
+    settings = redis.settings(env.section("redis", Redis), env.hosts_of("cache")[0])
+    assert settings["maxmemory"] == "536870912"

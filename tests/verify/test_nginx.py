@@ -120,7 +120,7 @@ def test_reaches_every_app_host_itself(host: Any, environment: Environment, ngin
 
 
 @ON_WEB
-@pytest.mark.covers("HC-06")
+@pytest.mark.covers("HC-03", "HC-06")
 def test_services_answer_through_their_sites(ask: Ask, environment: Environment, nginx: model.Section) -> None:
     for site in nginx.sites.values():
         name = site.proxy.get("/")

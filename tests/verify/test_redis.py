@@ -57,7 +57,7 @@ def test_the_server_runs_and_starts_at_boot(host: Any) -> None:
 
 
 @ON_HOST
-@pytest.mark.covers("GP-14", "DF-80")
+@pytest.mark.covers("GP-14", "DF-80", "RD-13")
 def test_settings_are_in_effect(admin: Any, redis: Section, member: Host) -> None:
     wanted = files.settings(redis, member)
     for name, value in wanted.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
 import shlex
@@ -14,10 +16,19 @@ from deploys.components.service.deployment import Deployment
 from deploys.components.service.files import deployment, running_on
 from facts.service import Slots, parse_slots
 from facts.units import UnitState, UnitStates, parse_units
+from mainstay.errors import SecretError
 from mainstay.inventory import Environment, Host
 
 ON_HOSTS = pytest.mark.roles("app", "ml")
 MAX_EXPOSURE = 3.0
+# Of a process's own variables: what is in its file may have been put there since it started.
+_DIGESTS = """
+import hashlib, hmac, sys
+pid, salt, *names = sys.argv[1:]
+held = dict(one.split(b"=", 1) for one in open(f"/proc/{pid}/environ", "rb").read().split(b"\\0") if b"=" in one)
+for name in names:
+    print(name, hmac.new(salt.encode(), held.get(name.encode(), b""), hashlib.sha256).hexdigest())
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ def listening(host: Any) -> dict[int, set[str]]:
 
 
 @ON_HOSTS
-@pytest.mark.covers("DP-36")
+@pytest.mark.covers("DP-36", "HC-03")
 def test_instances_run_and_start_at_boot(serving: list[Serving], units: dict[str, UnitState]) -> None:
     for name in (unit for one in serving for unit in one.units):
         state = units.get(name)
@@ -160,7 +171,7 @@ def test_processes_run_the_pinned_release(host: Any, serving: list[Serving], uni
 
 
 @ON_HOSTS
-@pytest.mark.covers("EV-07", "DP-37")
+@pytest.mark.covers("EV-07", "DP-37", "RD-13")
 def test_processes_have_the_declared_environment(
     host: Any, serving: list[Serving], units: dict[str, UnitState], environment: Environment
 ) -> None:
@@ -173,6 +184,26 @@ def test_processes_have_the_declared_environment(
             assert not wrong, f"{name}: {', '.join(wrong)} differ from the inventory"
             missing = sorted(one.wanted.env.keys() - found.keys())
             assert not missing, f"{name}: {', '.join(missing)} are not set"
+
+
+@ON_HOSTS
+@pytest.mark.covers("EV-13")
+def test_processes_hold_the_secrets_of_the_store(
+    host: Any, serving: list[Serving], units: dict[str, UnitState], environment: Environment
+) -> None:
+    """Of all instances on all hosts: one takes what another signed. Salted digests meet, and no value travels."""
+    salt = f"{environment.name} of verifications"
+    for one in serving:
+        secret = {k: v for k, v in one.wanted.env.items() if environment.secrets.placeholders(v)}
+        try:
+            wanted = {key: _digest(salt, environment.secrets.resolve(value)) for key, value in secret.items()}
+        except SecretError as error:
+            pytest.skip(f"the store cannot be opened: {error}")
+        for name in one.units:
+            words = shlex.join(["python3", "-c", _DIGESTS, str(units[name].main_pid), salt, *sorted(wanted)])
+            found = dict(line.split() for line in host.check_output(words).splitlines())
+            wrong = sorted(key for key, value in wanted.items() if found.get(key) != value)
+            assert not wrong, f"{name}: {', '.join(wrong)} are not what the store holds"
 
 
 @ON_HOSTS
@@ -229,6 +260,10 @@ def test_units_are_what_systemd_accepts(host: Any, serving: list[Serving]) -> No
     said = host.run(f"systemd-analyze verify --man=no {shlex.join(one.units[0] for one in serving)} 2>&1").stdout
     own = [line for line in said.splitlines() if any(one.wanted.unit in line for one in serving)]
     assert not own, own[0]
+
+
+def _digest(salt: str, value: str) -> str:
+    return hmac.new(salt.encode(), value.encode(), hashlib.sha256).hexdigest()
 
 
 def _percent(span: str) -> int:
