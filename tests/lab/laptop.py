@@ -19,12 +19,6 @@ from mainstay.lab.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = "everydayai"
-# A row for each fault of a cluster's settings: not understood, waiting for a restart, set by no file of ours.
-FAULTS_OF_SETTINGS = """
-SELECT 'not understood: ' || coalesce(name, sourcefile) || ': ' || error FROM pg_file_settings WHERE error IS NOT NULL
-UNION ALL SELECT 'waits for a restart: ' || name FROM pg_settings WHERE pending_restart
-UNION ALL SELECT 'set by ALTER SYSTEM: ' || name FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'
-"""
 # Everything that a deploy may touch: content, owner, mode, links, and what systemd makes of it. Units that timers start
 # by themselves are left out, and so is what a change leaves behind on purpose: the ledger, its journals, the lease.
 FINGERPRINT = r"""
@@ -158,18 +152,19 @@ def build(system: str) -> None:
     assert built.returncode == 0, built.stderr
 
 
-def new(folder: Path, lab: str, system: str = SYSTEM) -> Laptop:
-    """A laptop with a shipped system, artefacts linked, an identity and secrets made for it alone."""
+def new(folder: Path, lab: str, *systems: str) -> Laptop:
+    """A laptop with shipped systems, by default `SYSTEM`; artefacts linked, identity and secrets made for it alone."""
     laptop = Laptop(folder, lab, folder / "identity.txt")
-    target = laptop.project / "inventories" / system
-    target.mkdir(parents=True)
-    for path in (ROOT / "inventories" / system).iterdir():
-        if path.is_file() and not path.name.startswith("secrets."):
-            shutil.copy(path, target)
-    (laptop.project / "artefacts").mkdir()
+    (laptop.project / "artefacts").mkdir(parents=True)
     for path in (ROOT / "artefacts").glob("*.tar"):
         (laptop.project / "artefacts" / path.name).symlink_to(path)
-    for env in ("staging", "production"):
-        done = laptop.mainstay("secrets", "generate", f"{system}/{env}", "--stand-ins")
-        assert done.code == 0, done.text
+    for system in systems or (SYSTEM,):
+        target = laptop.project / "inventories" / system
+        target.mkdir(parents=True)
+        for path in (ROOT / "inventories" / system).iterdir():
+            if path.is_file() and not path.name.startswith("secrets."):
+                shutil.copy(path, target)
+        for env in ("staging", "production"):
+            done = laptop.mainstay("secrets", "generate", f"{system}/{env}", "--stand-ins")
+            assert done.code == 0, done.text
     return laptop

@@ -17,6 +17,7 @@ from mainstay.inventory.stores import secrets_file
 from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import create_identity
 from mainstay.secrets.needed import needed_secrets
+from tests.lab import receiver
 from tests.lab.bench import Bench
 
 FIXTURE = Path(__file__).parent / "fixtures" / "watched"
@@ -81,11 +82,7 @@ class Watched(Bench):
 
     def listen(self) -> None:
         """Starts the receivers on the monitoring host: every post is a line of /root/told."""
-        self.inside(
-            MON,
-            f"cat > /root/receiver.py <<'EOF'\n{RECEIVER}\nEOF\n"
-            "systemd-run -q --unit=receiver python3 /root/receiver.py",
-        )
+        self.inside(MON, receiver.START)
 
     def told(self) -> list[tuple[str, dict[str, Any]]]:
         """The path of each post, and what was in it."""
@@ -103,26 +100,6 @@ class Watched(Bench):
             assert time.monotonic() < deadline, f"not told within {seconds:g} s, only: {told}"
             time.sleep(3)
         return found
-
-
-RECEIVER = """
-import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-class Receiver(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with open("/root/told", "a") as out:
-            out.write(json.dumps({"path": self.path, "body": body}) + chr(10))
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_):
-        pass
-
-HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
-"""
 
 
 def new(folder: Path, lab: str) -> Watched:
