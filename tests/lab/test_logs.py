@@ -100,11 +100,19 @@ def test_rules_that_logrotate_does_not_understand_never_count(stage: Stage, wron
     assert not stage.plan(APP)["changes"]
 
 
+def test_a_file_that_was_deleted_is_written_to_again(stage: Stage) -> None:
+    """rsyslog would go on with the one that nobody can read any more."""
+    stage.sh(APP, f"rm {FILE}")
+    stage.converge(APP)
+    ask(stage, "after-it-was-deleted")
+    assert "/after-it-was-deleted" in stage.sh(APP, f"cat {FILE}")
+
+
 BREAKS = {
     f"chmod 644 {FILE}": ({RIGHTS}, "true"),
-    f"logger -t {NAME} heard; sleep 7; mv {FILE} /root/": ({RIGHTS, FILLED}, "rm /root/backend.log"),
-    "sed -i '/^if /,/^}/d' /etc/rsyslog.conf; systemctl restart rsyslog; sleep 1; "
-    + f"logger -t {NAME} unheard; sleep 7": (
+    f"logger -t {NAME} heard; sleep 7; mv {FILE} /root/": ({RIGHTS, FILLED}, f"mv /root/backend.log {FILE}"),
+    f"sed -i 's/{NAME}/other/' /etc/rsyslog.conf; systemctl restart rsyslog; sleep 1; "
+    f"logger -t {NAME} unheard; sleep 7": (
         {FILLED},
         "true",
     ),
