@@ -158,10 +158,6 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "services:\n", "hosts: {}\n\nservices:\n"),
         "hosts: found hosts, expected them in production.yaml",
     ),
-    "folder and system": (
-        ("system.yaml", "system: everydayai ", "system: everyday "),
-        "system: found 'everyday', expected everydayai, the name of the folder",
-    ),
     "command without a port": (
         ("system.yaml", "--port {port} ", ""),
         "services.backend.exec: found 'venv/bin/uvicorn {entry} --host 127.0.0.1 --workers {workers}', "
@@ -206,6 +202,14 @@ CASES: dict[str, tuple[Edit, str]] = {
 @pytest.mark.parametrize(("edit", "message"), CASES.values(), ids=CASES.keys())
 def test_each_fault_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
     assert messages(copied(tmp_path, edit)) == [message]
+
+
+def test_a_system_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    """Of what is named after it, only the logs' folder is in the inventory."""
+    assert messages(copied(tmp_path, ("system.yaml", "system: everydayai ", "system: everyday "))) == [
+        "system: found 'everyday', expected everydayai, the name of the folder",
+        "logs.files.backend: found /var/log/everydayai/backend.log, expected a file of /var/log/everyday/",
+    ]
 
 
 def test_a_message_names_file_and_line(tmp_path: Path) -> None:
