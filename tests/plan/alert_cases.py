@@ -169,13 +169,6 @@ MAKERS: dict[str, tuple[Maker, float]] = {
     "db_query_ms": (_transactions, STEP),
     "db_disk_pct": (_disk, 0),
     "db_cache_hit_pct": (_blocks, STEP),
-    "log_patterns_per_min": (
-        lambda value: [
-            rising(f'log_pattern_total{{job="logs",{HOST},{SERVICE},pattern="{pattern}"}}', share * value / 60)
-            for pattern, share in (("ERROR", 1), ("other", 0.5))
-        ],
-        300,
-    ),
     "replication_lag_s": (
         lambda value: [steady(f'mainstay_replication_lag_seconds{{job="postgres",{HOST}}}', value)],
         0,

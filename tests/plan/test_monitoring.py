@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploys.components.base.firewall import openings
-from deploys.components.monitoring import consoles, files, patterns, targets
+from deploys.components.monitoring import consoles, files, targets
 from deploys.components.monitoring.exporters import exporters
 from deploys.components.monitoring.rules import groups, severities
 from mainstay.errors import InventoryError
@@ -42,30 +42,10 @@ def managed(env: Environment, host: Host, path: str) -> ManagedFile:
 
 def test_each_host_has_the_exporters_of_what_it_runs(env: Environment) -> None:
     found = {host.name: [one.kind for one in exporters(env, host)] for host in env.hosts.values()}
-    assert found["watched-web"] == ["node", "nginx"]
-    assert found["watched-app-1"] == ["node", "nginx", "logs"]
+    assert found["watched-web"] == found["watched-app-1"] == ["node", "nginx"]
     assert found["watched-db"] == ["node", "postgres"]
     assert found["watched-cache"] == ["node", "redis"]
     assert found["watched-mon"] == ["node", "blackbox"]
-
-
-@pytest.mark.covers("LG-11")
-def test_each_pattern_is_counted_by_itself_and_from_zero(env: Environment) -> None:
-    host = env.hosts["watched-app-1"]
-    start, program = (one.content for one in files.of_exporter(env, host, exporters(env, host)[-1]))
-    assert "ExecStart=/usr/local/lib/mainstay/log-lines 198.51.100.21 3903 watched-api\n" in start
-    assert "User=prometheus\nSupplementaryGroups=systemd-journal\n" in start
-    for label, expression in (("status_code=5", "status_code=5"), (r"a \"b\" /c\d+", r'a "b" \/c\d+')):
-        zero = f'  log_pattern_total["{label}"][$service] += 0\n'
-        assert f'{zero}  $message =~ /{expression}/ {{\n    log_pattern_total["{label}"][$service]++\n' in program
-
-
-@pytest.mark.parametrize(
-    ("pattern", "counted"),
-    [("a|b", True), (r"\d{3}", True), (r"(?i)error", True), (r"a\\(?=b)", False), ("a(?!b)", False), (r"(a)\1", False)],
-)
-def test_what_mtail_has_no_words_for_is_refused(pattern: str, counted: bool) -> None:
-    assert (patterns.python_alone(pattern) is None) is counted
 
 
 def test_a_system_without_the_section_has_none_of_it(tmp_path: Path) -> None:
@@ -279,15 +259,6 @@ def test_pages_have_what_the_runbooks_dashboards_have(env: Environment) -> None:
         (
             ("system.yaml", "start: '09:00'", "start: nine"),
             "monitoring.hours.work.start: found 'nine', expected a time such as 09:00",
-        ),
-        (
-            ("system.yaml", "patterns: [Authentication failed,", "patterns: ['(?<!no )error',"),
-            "logs.patterns[0]: found '(?<!no )error', expected an expression that does not look ahead or back and",
-        ),
-        (
-            ("system.yaml", "  patterns: [", "  lines: 100  # ["),
-            "thresholds.log_patterns_per_min: found a threshold whose metric no target gives, "
-            "expected a service whose log is looked at, by logs.patterns",
         ),
         (
             ("staging.yaml", "roles: [monitoring]", "roles: [ml]"),

@@ -7,19 +7,13 @@ import shlex
 from pyinfra import host as target
 from pyinfra.api import deploy
 
-from deploys.components.monitoring import files, patterns
+from deploys.components.monitoring import files
 from deploys.components.monitoring.exporters import exporters, has_nginx, measured_services
 from deploys.operations import units
 from deploys.operations.files import KIT, installed
 from mainstay import context
 from mainstay.files import FileSet
 from mainstay.inventory import Environment, Host
-
-# By what reads them; the other exporters read no file.
-CHECKS = {
-    "blackbox": f"prometheus-blackbox-exporter --config.check --config.file={files.BLACKBOX_CONFIG}",
-    "logs": f"mtail --compile_only --progs {patterns.PROGRAM}",
-}
 
 
 def needs(environment: Environment, member: Host) -> list[str]:
@@ -40,11 +34,12 @@ def apply() -> None:
     environment, member = context.current()
     mine = {exporter.kind: exporter for exporter in exporters(environment, member)}
     # Over all kinds, with their positions: pyinfra would merge one host's first exporter with another's.
-    for kind in target.loop(["node", "nginx", "postgres", "redis", "logs", "blackbox"]):
+    for kind in target.loop(["node", "nginx", "postgres", "redis", "blackbox"]):
         if kind in mine:
+            check = f"prometheus-blackbox-exporter --config.check --config.file={files.BLACKBOX_CONFIG}"
             wanted = FileSet(
-                files.of_exporter(environment, member, mine[kind]),
-                check=CHECKS.get(kind, ""),
+                files.of_exporter(environment, mine[kind]),
+                check=check if kind == "blackbox" else "",
                 activate=control("restart", mine[kind].unit),
                 units=[mine[kind].unit],
             )

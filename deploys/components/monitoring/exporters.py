@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploys.components.monitoring import patterns
 from deploys.components.monitoring.section import section
 from deploys.components.nginx import model as nginx
 from deploys.components.postgres import model as postgres
@@ -23,7 +22,7 @@ class Exporter:
     """One exporter on one host.
 
     Attributes:
-        kind: what it measures; package and unit are `prometheus-<kind>-exporter`, of logs mtail's.
+        kind: what it measures; package and unit are `prometheus-<kind>-exporter`.
         address: where it listens, without the port.
         port: where it listens.
     """
@@ -35,7 +34,7 @@ class Exporter:
     @property
     def package(self) -> str:
         """Debian's package."""
-        return "mtail" if self.kind == "logs" else f"prometheus-{self.kind}-exporter"
+        return f"prometheus-{self.kind}-exporter"
 
     @property
     def unit(self) -> str:
@@ -60,7 +59,6 @@ def exporters(env: Environment, host: Host) -> list[Exporter]:
         "nginx": has_nginx(env, host),
         "postgres": has_postgres(env, host),
         "redis": has_redis(env, host),
-        "logs": bool(patterns.names(env, host)),
         "blackbox": "monitoring" in host.roles,
     }
     ports = section(env).ports

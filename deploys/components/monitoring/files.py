@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from deploys.components.monitoring import consoles, patterns, routing, rules, targets
+from deploys.components.monitoring import consoles, routing, rules, targets
 from deploys.components.monitoring.exporters import (
     BLACKBOX_CONFIG,
     POSTGRES_QUERIES,
@@ -33,7 +33,7 @@ SERVERS = ("prometheus-alertmanager", "prometheus")
 
 def files(env: Environment, host: Host) -> list[ManagedFile]:
     """What `mainstay render` prints."""
-    found = [managed for exporter in exporters(env, host) for managed in of_exporter(env, host, exporter)]
+    found = [managed for exporter in exporters(env, host) for managed in of_exporter(env, exporter)]
     if measured_services(env, host):
         found.append(metrics_site(env, host))
     if "monitoring" in host.roles:
@@ -42,12 +42,9 @@ def files(env: Environment, host: Host) -> list[ManagedFile]:
     return found
 
 
-def of_exporter(env: Environment, host: Host, exporter: Exporter) -> list[ManagedFile]:
+def of_exporter(env: Environment, exporter: Exporter) -> list[ManagedFile]:
     """How the exporter is started, and what it reads."""
     name = exporter.package
-    if exporter.kind == "logs":
-        how = patterns.command(env, host, exporter.address, exporter.port)
-        return [_drop_in(name, command=how), ManagedFile(patterns.PROGRAM, patterns.program(env))]
     values = variables(env, exporter)
     secret = exporter.kind == "redis"
     found = _started(name, values, mode=0o600 if secret else 0o644, sees_host=exporter.kind == "node")
@@ -116,13 +113,11 @@ def metrics_address(env: Environment, host: Host) -> str:
 def _started(name: str, values: dict[str, str], *, mode: int = 0o644, sees_host: bool = False) -> list[ManagedFile]:
     return [
         ManagedFile(f"/etc/default/{name}", render("monitoring/default.j2", values=values), mode=mode),
-        _drop_in(name, sees_host=sees_host),
+        ManagedFile(
+            f"/etc/systemd/system/{name}.service.d/50-mainstay.conf",
+            render("monitoring/unit.conf.j2", sees_host=sees_host, state=name in SERVERS),
+        ),
     ]
-
-
-def _drop_in(name: str, *, sees_host: bool = False, command: str = "") -> ManagedFile:
-    text = render("monitoring/unit.conf.j2", sees_host=sees_host, state=name in SERVERS, command=command)
-    return ManagedFile(f"/etc/systemd/system/{name}.service.d/50-mainstay.conf", text)
 
 
 class _Dumper(yaml.SafeDumper):

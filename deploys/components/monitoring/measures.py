@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploys.components.monitoring import patterns
 from deploys.components.monitoring.exporters import has_postgres, has_redis
 from deploys.components.monitoring.section import section
 from deploys.components.redis import model as redis
@@ -65,8 +64,6 @@ def measures(env: Environment) -> dict[str, Measure]:
         found.append(_REPLICATION)
     if any(has_redis(env, host) for host in hosts):
         found += _of_redis(redis.section(env).maxclients)
-    if patterns.looked_at(env):
-        found.append(_LOGS)
     if section(env).metrics:
         found += _of_services()
     return {measure.name: measure for measure in found}
@@ -78,7 +75,6 @@ def known() -> dict[str, str]:
         (_of_hosts(), "a host"),
         ([*_of_postgres([]), _REPLICATION], "a PostgreSQL (with a replica, for its lag) that Mainstay runs"),
         (_of_redis(0), "a Redis that Mainstay runs"),
-        ([_LOGS], "a service whose log is looked at, by logs.patterns"),
         (_of_services(), "a service in monitoring.metrics"),
     ]
     return {measure.name: giver for found, giver in givers for measure in found}
@@ -212,16 +208,6 @@ def _of_postgres(hosts: list[str]) -> list[Measure]:
         ),
     ]
 
-
-_LOGS = Measure(
-    "log_patterns_per_min",
-    "LogPattern",
-    "lines of the log that match",
-    ("service", "host", "pattern"),
-    "60 * sum by (service, host, pattern) (rate(log_pattern_total[5m]))",
-    ("log_pattern_total",),
-    "logs",
-)
 
 _REPLICATION = Measure(
     "replication_lag_s",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deploys.components.monitoring import limits, measures, patterns
+from deploys.components.monitoring import limits, measures
 from deploys.components.monitoring.exporters import exporters, has_postgres, has_redis, measured_services, monitor_role
 from deploys.components.monitoring.rules import groups, severities
 from deploys.components.monitoring.section import CRITICAL, ROLES, WARNING, Section, section
@@ -43,8 +43,7 @@ def _listener(kind: str, port: int, scope: str) -> Listener:
 
 def check(env: Environment) -> list[Problem]:
     """Every rule has data, every alert somebody who hears of it, and every exporter may do what it needs."""
-    parts = (_hosts, _metrics, patterns.check, _thresholds, _alerts, _logins, _routes, _days)
-    return [problem for part in parts for problem in part(env)]
+    return [*_hosts(env), *_metrics(env), *_thresholds(env), *_alerts(env), *_logins(env), *_routes(env), *_days(env)]
 
 
 def _hosts(env: Environment) -> Iterator[Problem]:

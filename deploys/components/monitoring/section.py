@@ -84,7 +84,6 @@ class Ports(StrictModel):
     nginx: Port = 9113
     postgres: Port = 9187
     redis: Port = 9121
-    logs: Port = Field(3903, description="mtail, which counts logs.patterns")
     services: Port = Field(9145, description="nginx of an app host passes to each instance's own metrics here")
 
 
