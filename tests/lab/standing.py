@@ -162,8 +162,10 @@ def whole(system: str, lab: str, folder: Path) -> Iterator[dict[str, Standing]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAINSTAY_AGE_IDENTITY", str(laptop.identity))
         assert laptop.mainstay("lab", "down").code == 0
-        up = laptop.mainstay("lab", "up", system)
-        assert up.code == 0, up.text
-        listen(laptop, system, "staging", "production")
-        yield roll_out(laptop, system)
-        assert laptop.mainstay("lab", "down").code == 0
+        try:
+            up = laptop.mainstay("lab", "up", system)
+            assert up.code == 0, up.text
+            listen(laptop, system, "staging", "production")
+            yield roll_out(laptop, system)
+        finally:  # a rollout that fails leaves no hosts that others' tests would have to bear
+            assert laptop.mainstay("lab", "down").code == 0

@@ -86,17 +86,19 @@ def everything(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
         group.make(MOST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAINSTAY_AGE_IDENTITY", str(laptop.identity))
-        before = memory.in_use()
-        with _peak(before) as most:
-            up = found.lab("up", "--all", counted=True)
-            assert up.code == 0, up.text
-            found.booted = memory.in_use() - before
-            for system in SYSTEMS:
-                stands.listen(laptop, system, "staging")
-                found.systems[system] = stands.roll_out(laptop, system, "--env", "staging")["staging"]
-        found.peak, found.running = most[0], memory.in_use() - before
-        yield found
-        assert found.lab("down").code == 0
+        try:
+            before = memory.in_use()
+            with _peak(before) as most:
+                up = found.lab("up", "--all", counted=True)
+                assert up.code == 0, up.text
+                found.booted = memory.in_use() - before
+                for system in SYSTEMS:
+                    stands.listen(laptop, system, "staging")
+                    found.systems[system] = stands.roll_out(laptop, system, "--env", "staging")["staging"]
+            found.peak, found.running = most[0], memory.in_use() - before
+            yield found
+        finally:  # a rollout that fails leaves no hosts that others' tests would have to bear
+            assert found.lab("down").code == 0
     if group:
         group.remove()
 
