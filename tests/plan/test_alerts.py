@@ -166,7 +166,7 @@ EVERYDAYAI: Table = {
 def test_the_table_of_a_runbook_row_by_row(tmp_path: Path, system: str, table: Table) -> None:
     """Well, amber and red, in its own numbers; the alert says what to do. That the rules are in force is verified."""
     env, folder = deployed(system, tmp_path)
-    assert set(table) == set(env.common.thresholds) - {"log_patterns_per_min"}, "the runbook has no rate for that one"
+    assert set(table) == set(env.common.thresholds)
     found = {rule.alert: rule for group in groups(env) for rule in group.rules if rule.severity == "warning"}
     (database,) = env.hosts_of("db")
     for name, (values, alert, action) in table.items():
