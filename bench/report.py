@@ -56,8 +56,7 @@ def page(rows: Rows, about: Sequence[str], method: str) -> str:
         *_bars(rows),
         *limits(rows),
         "",
-        "![Medians](benchmarks.svg)",
-        "",
+        *(["![Medians](benchmarks.svg)", ""] if plot(rows) else []),
     ]
     for case, title in CASES.items():
         grounds = sorted({(row.rtt_ms, row.hosts) for row in rows if row.case == case})
@@ -69,12 +68,14 @@ def page(rows: Rows, about: Sequence[str], method: str) -> str:
 
 
 def plot(rows: Rows) -> str:
-    """The SVG: every plan and verification, and what changes something."""
+    """The SVG: every plan and verification, and what changes something; empty where only starts were measured."""
     groups: dict[str, dict[str, Summary]] = {}
     for row in sorted(rows, key=lambda one: (one.case, one.rtt_ms, one.hosts)):
         if row.case != "start":
             title = f"{CASES[row.case]}, {_ground(row.case, row.hosts, row.rtt_ms)}"
             groups.setdefault(title, {})[_label(row.contender)] = summary(values(rows, row))
+    if not groups:
+        return ""
     return drawing(
         {title: dict(sorted(group.items(), key=lambda item: item[1].median)) for title, group in groups.items()}
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import InventoryError as PyinfraInventoryError
 
-from mainstay import ssh
+from mainstay import components, ssh
 from mainstay.errors import HostError, LabError, UsageError
 from mainstay.inventory import load, loading
 from mainstay.inventory.groups import ENVIRONMENT, HOST, groups, groups_of, known_hosts
@@ -105,6 +105,21 @@ def test_what_the_lab_cannot_prove_is_named_with_its_hosts(tmp_path: Path, lab: 
     assert load(SYSTEM, "production", root=root).unproven == {}
     lab.unproven.clear()
     assert load(SYSTEM, "production", root=root, lab="lab").unproven == {}
+
+
+def test_what_the_lab_does_without_is_named_and_has_no_host(tmp_path: Path, lab: Overlay) -> None:
+    """Nothing of it is applied anywhere; a host that has another role too stays."""
+    both = ("production.yaml", "198.51.100.23, roles: [app]", "198.51.100.23, roles: [app, monitoring]")
+    root = copied(tmp_path / "p", both)
+    whole = load(SYSTEM, "production", root=root, lab="lab")
+    assert "eai-mon-1" in whole.hosts and "monitoring" in components.chosen(whole, whole.hosts["eai-web-1"])
+    lab.unproven.append("monitoring")
+    lab.without.append("monitoring")
+    env = load(SYSTEM, "production", root=root, lab="lab")
+    assert env.unproven == {"monitoring": ["eai-app-3", "eai-mon-1"]}
+    assert set(whole.hosts) - set(env.hosts) == {"eai-mon-1"}
+    assert not [name for name, host in env.hosts.items() if "monitoring" in components.chosen(env, host)]
+    assert set(load(SYSTEM, "production", root=root).hosts) == set(whole.hosts)
 
 
 def test_known_hosts_of_the_inventory_come_before_the_operators(tmp_path: Path) -> None:

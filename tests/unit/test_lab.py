@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -26,7 +28,7 @@ from mainstay.lab import (
 )
 from mainstay.lab.addresses import Network
 from mainstay.lab.hosts import names_inside, names_of
-from mainstay.lab.inventories import Wanted
+from mainstay.lab.inventories import Wanted, leave_out
 from mainstay.lab.machine import processes_of
 from mainstay.lab.overlay import HostOverlay, Overlay, parse_overlay
 from mainstay.lab.paths import LabPaths
@@ -195,6 +197,34 @@ class TestOverlay:
     def test_what_cannot_be_proven_follows_from_roles(self) -> None:
         assert overlay.unproven({"web", "scylla", "ml"}) == ["gpu", "scylla"]
         assert overlay.unproven({"web", "db"}) == []
+
+
+class TestWithout:
+    WANTED = (
+        Wanted("staging", "one", ("web",), 12),
+        Wanted("staging", "two", ("monitoring",), 12),
+        Wanted("staging", "three", ("app", "monitoring"), 12),
+    )
+
+    def test_hosts_with_no_other_role_are_left_out(self) -> None:
+        assert [host.name for host in leave_out(list(self.WANTED), ["monitoring"], "orchard")] == ["one", "three"]
+        assert leave_out(list(self.WANTED), [], "orchard") == list(self.WANTED)
+
+    @pytest.mark.parametrize("role", ["web", "app", "scylla", "nonsense"])
+    def test_only_roles_that_are_there_and_have_a_component(self, role: str) -> None:
+        with pytest.raises(LabError, match=f"--without: found {role}, expected roles of orchard .*: monitoring"):
+            leave_out(list(self.WANTED), [role], "orchard")
+
+    def test_it_is_kept_with_the_lab(self, tmp_path: Path) -> None:
+        paths = cast(LabPaths, SimpleNamespace(name="lab", state=tmp_path / "lab.json"))
+        LabState("lab", 0, [host("apple", 11)], {"orchard": ["monitoring"]}).save(paths)
+        again = load(paths)
+        assert again is not None and (again.without, len(again.hosts)) == ({"orchard": ["monitoring"]}, 1)
+        old = json.loads(paths.state.read_text())
+        del old["without"]
+        paths.state.write_text(json.dumps(old))
+        before = load(paths)
+        assert before is not None and before.without == {}, "of a lab that was up before it could do without"
 
 
 class TestState:

@@ -56,6 +56,16 @@ def test_a_socket_that_is_left_over_is_nobodys_and_is_removed(path: Path) -> Non
     multiplex.end(path)
 
 
+def test_a_socket_that_is_left_over_is_ended_at_once(path: Path) -> None:
+    """A machine that was switched off may have left hundreds of them."""
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(path))
+    started = time.monotonic()
+    multiplex.end(path)
+    assert not path.exists()
+    assert time.monotonic() - started < 0.5
+
+
 def test_one_who_never_speaks_costs_seconds(path: Path) -> None:
     started = time.monotonic()
     with kept(path, lambda _: time.sleep(10)), pytest.raises(OSError, match="nobody keeps the connection"):

@@ -37,17 +37,25 @@ def up(
     everything: Annotated[
         bool, typer.Option("--all", help="Every system of inventories/, staging by default.")
     ] = False,
+    *,
     env: Annotated[str | None, typer.Option(help="Only this environment: staging or production.")] = None,
     debian: Annotated[int | None, typer.Option(help="12 or 13, instead of what the inventory says.")] = None,
     hosts: Annotated[str, typer.Option(help="Only these hosts, separated by commas.")] = "",
+    without: Annotated[
+        str, typer.Option(metavar="ROLES", help="Do without these (monitoring): no such hosts, nothing of it anywhere.")
+    ] = "",
 ) -> int:
     """Boot the hosts of a system, or staging of all systems side by side; those that run are left as they are."""
+    if everything and without:
+        raise UsageError("--without: found it beside --all, expected one system.")
     systems = _systems(system, everything=everything, hosts=hosts)
     lab, begin, before = _lab(), time.monotonic(), memory.in_use()
     chosen = []
     for name in systems:
         only = [host for host in hosts.split(",") if host]
-        chosen += lab.up(name, only, env=env or ("staging" if everything else None), debian=debian)
+        which = env or ("staging" if everything else None)
+        left = [role for role in without.split(",") if role]
+        chosen += lab.up(name, only, env=which, debian=debian, without=left)
     seconds, more = time.monotonic() - begin, max(memory.in_use() - before, 0) / (1 << 20)
     output.told(f"{len(chosen)} hosts of {', '.join(systems)} are up after {seconds:.1f} s; {more:.0f} MiB more in use")
     _show(lab)

@@ -128,11 +128,12 @@ class Environment:
 
     @property
     def unproven(self) -> dict[str, list[str]]:
-        """What the lab cannot prove (`gpu`, `scylla`), with the hosts that it is about; empty in the real world.
+        """What the lab cannot prove (`gpu`, `scylla`) or does without, with the hosts that it is about; empty in the
+        real world.
 
         A component of that name is left out there; one that can do without asks here before it looks for it.
         """
-        return self.lab.unproven_on({host.name: host.roles for host in self.hosts.values()}) if self.lab else {}
+        return self.lab.unproven_on({name: host.roles for name, host in self.common.hosts.items()}) if self.lab else {}
 
     def services_on(self, host: Host) -> list[Service]:
         """The services that run on the host, by its roles."""

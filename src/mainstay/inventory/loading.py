@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,16 @@ def load(
         environment.notes.extend(report.notes)
     if draft.problems or environment is None:
         raise InventoryError(_ordered(draft.problems))
-    return environment
+    return _as_in_lab(environment)
+
+
+def _as_in_lab(environment: Environment) -> Environment:
+    """Without the hosts that the lab was told to do without; the inventory has been checked with them."""
+    overlay = environment.lab
+    if overlay is None:
+        return environment
+    hosts = {name: host for name, host in environment.hosts.items() if not overlay.leaves_out(host.roles)}
+    return replace(environment, hosts=hosts)
 
 
 def _read(base: Path, system: str, env: str) -> Draft:

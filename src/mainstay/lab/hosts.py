@@ -109,7 +109,9 @@ def write_access(lab: LabState, paths: LabPaths) -> None:
         places = {host.key: HostOverlay(address_of(host, lab), SSH_PORT, host.debian) for host in hosts}
         roles = {role for host in hosts for role in host.roles}
         where = (paths.key, paths.known_hosts)
-        Overlay(lab.name, *where, places, unproven(roles), store.endpoint(lab, system)).write(paths.overlay(system))
+        without = lab.without.get(system, [])
+        overlay = Overlay(lab.name, *where, places, [*unproven(roles), *without], store.endpoint(lab, system), without)
+        overlay.write(paths.overlay(system))
 
 
 def names_of(lab: LabState) -> dict[str, list[str]]:

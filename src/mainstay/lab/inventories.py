@@ -63,5 +63,21 @@ def choose(wanted: list[Wanted], names: Sequence[str] | None, system: str) -> li
     return [host for host in wanted if host.name in names or f"{host.env}/{host.name}" in names]
 
 
+def leave_out(wanted: Sequence[Wanted], roles: Sequence[str], system: str) -> list[Wanted]:
+    """The hosts without those that have none but these roles.
+
+    Raises:
+        LabError: a role is no host's, or stands for no component that could be left out.
+    """
+    known = sorted({role for host in wanted for role in host.roles} & set(project.stems()))
+    for role in roles:
+        if role not in known:
+            raise LabError(
+                f"--without: found {role}, expected roles of {system} with a component of that name: "
+                f"{', '.join(known) or 'it has none'}."
+            )
+    return [host for host in wanted if not set(host.roles) <= set(roles)]
+
+
 def _wanted(env: str, name: str, fields: dict[str, Any]) -> Wanted:
     return Wanted(env, str(name), tuple(fields.get("roles", ())), int(fields.get("debian", 12)))

@@ -42,7 +42,13 @@ class Lab:
         self._say = say
 
     def up(
-        self, system: str, hosts: Sequence[str] | None = None, *, env: str | None = None, debian: int | None = None
+        self,
+        system: str,
+        hosts: Sequence[str] | None = None,
+        *,
+        env: str | None = None,
+        debian: int | None = None,
+        without: Sequence[str] = (),
     ) -> list[LabHost]:
         """Boots the hosts of a system's inventories and returns them; those that run are left as they are.
 
@@ -50,17 +56,19 @@ class Lab:
             hosts: only these, by name or `env/name`; all by default.
             env: only this environment.
             debian: this release of Debian instead of the one that the inventory gives each host.
+            without: roles to do without; what is of them is left out of every command in this lab.
 
         Raises:
-            LabError: no such inventory or host, or a host does not boot.
+            LabError: no such inventory, host or role, or a host does not boot.
         """
         requirements.require()
-        wanted = inventories.choose(inventories.hosts_of(system, env), hosts, system)
+        declared = inventories.leave_out(inventories.hosts_of(system, env), without, system)
+        wanted = inventories.choose(declared, hosts, system)
         if debian is not None:
             wanted = [Wanted(host.env, host.name, host.roles, debian) for host in wanted]
-        return self.provide(system, wanted)
+        return self.provide(system, wanted, without)
 
-    def provide(self, system: str, wanted: Sequence[Wanted]) -> list[LabHost]:
+    def provide(self, system: str, wanted: Sequence[Wanted], without: Sequence[str] = ()) -> list[LabHost]:
         """Boots these hosts, whether an inventory has them or not; otherwise as `up`."""
         requirements.require()
         with locked(f"lab-{self.name}", self._say):
@@ -68,6 +76,7 @@ class Lab:
             images = {debian: image.ensure_base(debian, source, self._say) for debian in {h.debian for h in wanted}}
             lab = lifecycle.open_lab(self.paths, self._say)
             chosen = lifecycle.enrol(lab, system, wanted, images)
+            lab.without[system] = list(without)
             lab.save(self.paths)
             lifecycle.lay_network(lab, self.paths, self._say)
             gateway = lifecycle.boot_gateway(lab, self.paths, source, self._say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Overlay:
         hosts: by `env/host`.
         unproven: what this lab cannot prove; every summary prints it.
         store: where its object store answers; empty where it has none.
+        without: roles that it was told to do without, as unproven as the others; who has no other has no host.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Overlay:
     hosts: dict[str, HostOverlay]
     unproven: list[str]
     store: str = ""
+    without: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Writes the overlay, whole or not at all."""
@@ -56,6 +58,7 @@ class Overlay:
             "hosts": hosts,
             "unproven": self.unproven,
             "store": self.store,
+            "without": self.without,
         }
         write_atomically(path, json.dumps(content, indent=2) + "\n")
 
@@ -63,10 +66,14 @@ class Overlay:
         """What is not proven here, and the hosts that it would be on; `roles` by the names of hosts."""
         found: dict[str, list[str]] = {}
         for host, own in roles.items():
-            for word in unproven(set(own)):
+            for word in [*unproven(set(own)), *sorted(set(own) & set(self.without))]:
                 if word in self.unproven:
                     found.setdefault(word, []).append(host)
         return found
+
+    def leaves_out(self, roles: Iterable[str]) -> bool:
+        """Whether a host with these roles has no other than those that the lab does without."""
+        return set(roles) <= set(self.without)
 
 
 def parse_overlay(text: str) -> Overlay:
@@ -82,7 +89,14 @@ def parse_overlay(text: str) -> Overlay:
             for key, host in content["hosts"].items()
         }
         paths = Path(content["key_path"]), Path(content["known_hosts"])
-        return Overlay(content["name"], *paths, hosts, list(content["unproven"]), content.get("store", ""))
+        return Overlay(
+            content["name"],
+            *paths,
+            hosts,
+            list(content["unproven"]),
+            content.get("store", ""),
+            content.get("without", []),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an overlay: {error!r}") from error
 

@@ -47,11 +47,16 @@ class LabHost:
 
 @dataclass
 class LabState:
-    """A lab: its network and its hosts."""
+    """A lab: its network and its hosts.
+
+    Attributes:
+        without: the roles that it does without, by system.
+    """
 
     name: str
     index: int
     hosts: list[LabHost] = field(default_factory=list)
+    without: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def network(self) -> Network:
@@ -85,7 +90,7 @@ class LabState:
 
     def save(self, paths: LabPaths) -> None:
         """Writes the state, whole or not at all."""
-        content = {"name": self.name, "index": self.index, "hosts": [asdict(host) for host in self.hosts]}
+        content = asdict(self)
         write_atomically(paths.state, json.dumps(content, indent=2) + "\n")
 
 
@@ -98,7 +103,7 @@ def load(paths: LabPaths) -> LabState | None:
     try:
         content = json.loads(paths.state.read_text(encoding="utf-8"))
         hosts = [LabHost(**{**host, "roles": tuple(host["roles"])}) for host in content["hosts"]]
-        return LabState(content["name"], content["index"], hosts)
+        return LabState(content["name"], content["index"], hosts, content.get("without", {}))
     except FileNotFoundError:
         return None
     except PermissionError:

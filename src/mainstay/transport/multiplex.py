@@ -87,18 +87,22 @@ def stop(path: Path) -> None:
 
 def end(path: Path) -> None:
     """Ends a connection and all that runs over it."""
-    _told(path, _TERMINATE)
-    deadline = time.monotonic() + _ANSWERS_WITHIN_S
+    deadline = time.monotonic() + _ANSWERS_WITHIN_S if _told(path, _TERMINATE) else 0.0
     while path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     path.unlink(missing_ok=True)
 
 
-def _told(path: Path, what: int) -> None:
-    """Says it to the process that keeps the connection; one that is not there, or hangs, is nobody's any more."""
-    with suppress(OSError, EOFError), _called(path) as control:
+def _told(path: Path, what: int) -> bool:
+    """Says it to the process that keeps the connection, and whether there is one; what does not answer is nobody's."""
+    try:
+        control = _called(path)
+    except OSError:
+        return False
+    with suppress(OSError, EOFError), control:
         _send(control, struct.pack(">II", what, 1))
         _received(control)
+    return True
 
 
 def _called(path: Path) -> socket.socket:
