@@ -58,8 +58,7 @@ def command(
 
 def ask(environment: Environment, fleet: Fleet) -> Refusals:
     """Asks the hosts of the plan for holds and, for production, those of staging for their proof."""
-    states = snapshot.read(fleet, [name for name in fleet.names if fleet.alive(name)])
-    found = holds.in_force(hold for state in states.values() for hold in state.holds)
+    found = holds.in_force(holds.read(fleet, [name for name in fleet.names if fleet.alive(name)]))
     if environment.env != "production":
         return Refusals(found)
     staging = inventory.load(environment.system, "staging", lab=environment.lab.name if environment.lab else None)
