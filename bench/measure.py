@@ -92,8 +92,11 @@ class Bench:
             rivals.write_inventory(place)
         hosts.disconnect(place)
         if one.kept:
-            # In the same place: what is kept from elsewhere would go round the slow line.
-            meter.run(one.words(place, names), place.variables, place.project, CELL_LIMIT_S, self._place)
+            # In the same place: what is kept from elsewhere would go round the slow line. Its connections outlive it,
+            # as a terminal's do; what is measured ends with all that it leaves.
+            code = meter.before(one.words(place, names), place.variables, place.project, CELL_LIMIT_S, self._place)
+            if code != 0:
+                raise BenchError(f"{cell.name}: the command before it ended with {code}")
         since = int(time.time()) + 1
         time.sleep(since - time.time())  # the hosts' journals are asked by the second
         carried = self._carrier_cpu()

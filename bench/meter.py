@@ -54,7 +54,7 @@ def run(words: Sequence[str], env: Mapping[str, str], cwd: Path, limit: float, p
     Raises:
         BenchError: it took longer than `limit`.
     """
-    argv = ["ip", "netns", "exec", place, *words] if place else list(words)
+    argv = _in(place, words)
     with _group() as group:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -72,6 +72,19 @@ def run(words: Sequence[str], env: Mapping[str, str], cwd: Path, limit: float, p
         seconds = time.perf_counter() - started
         cpu = cpu_of(group)
     return Cost(seconds, cpu, peak[0], process.returncode, out, err)
+
+
+def before(words: Sequence[str], env: Mapping[str, str], cwd: Path, limit: float, place: str = "") -> int:
+    """Runs a command unmeasured, and leaves alone what it leaves running; gives its exit code."""
+    done = subprocess.run(
+        _in(place, words), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, timeout=limit, check=False, start_new_session=True,
+    )  # fmt: skip
+    return done.returncode
+
+
+def _in(place: str, words: Sequence[str]) -> list[str]:
+    return ["ip", "netns", "exec", place, *words] if place else list(words)
 
 
 def cpu_of(group: Path) -> float:

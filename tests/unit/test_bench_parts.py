@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -106,6 +107,18 @@ def test_the_time_of_a_process_grows_with_its_work() -> None:
         pass
     assert meter.cpu_of_process(os.getpid()) > before
     assert meter.cpu_of_process(2**22 + 1) == 0.0
+
+
+def test_what_runs_before_a_measured_command_leaves_what_it_leaves(tmp_path: Path) -> None:
+    """The connections that the next command is to find; in the control group of one that is measured they would end."""
+    kept = tmp_path / "pid"
+    script = f"sleep 30 & echo $! > {kept}; exit 3"
+    started = time.monotonic()
+    assert meter.before(["sh", "-c", script], dict(os.environ), tmp_path, 20) == 3
+    assert time.monotonic() - started < 10
+    left = int(kept.read_text())
+    os.kill(left, 0)
+    os.kill(left, signal.SIGKILL)
 
 
 # What pyinfra 3.10 prints of a plan, cut to three operations.
