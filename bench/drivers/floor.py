@@ -17,11 +17,14 @@ import sys  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from itertools import pairwise  # noqa: E402
 from pathlib import Path  # noqa: E402
+from threading import BoundedSemaphore  # noqa: E402
 
 import paramiko  # noqa: E402
 
 LIMIT_S = 300.0
 USER = "alex"
+# sshd turns some away when more than ten have not logged in yet (MaxStartups), and a host stands for ten targets.
+LOGGING_IN = BoundedSemaphore(64)
 
 
 class Host:
@@ -36,10 +39,8 @@ class Host:
     def ask(self) -> int:
         """All questions in one exec, over the connection that there is; the bytes that came."""
         if self._transport is None:
-            link = socket.create_connection(self._place, timeout=30)
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._transport = paramiko.Transport(link)
-            self._transport.connect(hostkey=self._trusted, username=USER, pkey=self._key)
+            with LOGGING_IN:
+                self._transport = self._logged_in()
         channel = self._transport.open_session()
         channel.settimeout(LIMIT_S)
         channel.exec_command("sudo -n -H sh -s")
@@ -51,6 +52,13 @@ class Host:
         if b"asked " not in answer[-40:]:
             raise SystemExit(f"{self._place[0]}: found no end of the answers, ended with {channel.recv_exit_status()}")
         return len(answer)
+
+    def _logged_in(self) -> paramiko.Transport:
+        link = socket.create_connection(self._place, timeout=30)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport = paramiko.Transport(link)
+        transport.connect(hostkey=self._trusted, username=USER, pkey=self._key)
+        return transport
 
     def close(self) -> None:
         """Ends the connection."""
