@@ -118,6 +118,8 @@ def test_what_the_lab_does_without_is_named_and_has_no_host(tmp_path: Path, lab:
     env = load(SYSTEM, "production", root=root, lab="lab")
     assert env.unproven == {"monitoring": ["eai-app-3", "eai-mon-1"]}
     assert set(whole.hosts) - set(env.hosts) == {"eai-mon-1"}
+    assert not [one for one in env.listeners(env.hosts["eai-app-1"]) if "metrics" in one.what]
+    assert [one for one in whole.listeners(whole.hosts["eai-app-1"]) if "metrics" in one.what]
     assert not [name for name, host in env.hosts.items() if "monitoring" in components.chosen(env, host)]
     assert set(load(SYSTEM, "production", root=root).hosts) == set(whole.hosts)
 

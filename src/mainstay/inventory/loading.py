@@ -87,12 +87,13 @@ def load(
 
 
 def _as_in_lab(environment: Environment) -> Environment:
-    """Without the hosts that the lab was told to do without; the inventory has been checked with them."""
+    """Without what the lab was told to do without, hosts and section; the inventory has been checked with both."""
     overlay = environment.lab
-    if overlay is None:
+    if overlay is None or not overlay.without:
         return environment
     hosts = {name: host for name, host in environment.hosts.items() if not overlay.leaves_out(host.roles)}
-    return replace(environment, hosts=hosts)
+    sections = {stem: section for stem, section in environment.sections.items() if stem not in overlay.without}
+    return replace(environment, hosts=hosts, sections=sections)
 
 
 def _read(base: Path, system: str, env: str) -> Draft:
