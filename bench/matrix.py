@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.cells import Series
 
@@ -53,7 +54,7 @@ def quick(series: Sequence[Series] = FULL) -> list[Series]:
     """The same with two runs, on at most five hosts, and what takes long on one: under twenty minutes on two cores."""
     small = {"plan": 5, "start": 1, "line": 1, "noop": 1, "verify": 1, "first": 1}
     kept = [one for one in series if one.hosts <= small.get(one.case, 0)]
-    return [Series(one.case, one.hosts, one.rtt_ms, _few(one)) for one in kept]
+    return [replace(one, runs=_few(one)) for one in kept]
 
 
 def _few(series: Series) -> dict[str, int]:
@@ -70,10 +71,7 @@ def hosts_of(series: Sequence[Series], most: int) -> int:
 
 def at_most(series: Sequence[Series], runs: int) -> list[Series]:
     """The same with no more than so many runs of each: the whole picture first, its spread in later runs."""
-    return [
-        Series(one.case, one.hosts, one.rtt_ms, {name: min(runs, most) for name, most in one.runs.items()})
-        for one in series
-    ]
+    return [replace(one, runs={name: min(runs, own) for name, own in one.runs.items()}) for one in series]
 
 
 def only(series: Sequence[Series], case: str) -> list[Series]:
@@ -83,9 +81,8 @@ def only(series: Sequence[Series], case: str) -> list[Series]:
 
 def without(series: Sequence[Series], contenders: Sequence[str]) -> list[Series]:
     """The same without some contenders: those that take minutes can be measured when there is time."""
-    return [
-        Series(
-            one.case, one.hosts, one.rtt_ms, {name: runs for name, runs in one.runs.items() if name not in contenders}
-        )
-        for one in series
-    ]
+
+    def left(one: Series) -> dict[str, int]:
+        return {name: runs for name, runs in one.runs.items() if name not in contenders}
+
+    return [replace(one, runs=left(one)) for one in series]

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def run(words: Sequence[str], env: Mapping[str, str], cwd: Path, limit: float, p
             env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
-        with _sampled(group) as peak:
+        with peak(lambda: sum(_pss(member) for member in _members(group))) as most:
             try:
                 out, err = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def run(words: Sequence[str], env: Mapping[str, str], cwd: Path, limit: float, p
                 ) from None
         seconds = time.perf_counter() - started
         cpu = cpu_of(group)
-    return Cost(seconds, cpu, peak[0], process.returncode, out, err)
+    return Cost(seconds, cpu, most[0], process.returncode, out, err)
 
 
 def before(words: Sequence[str], env: Mapping[str, str], cwd: Path, limit: float, place: str = "") -> int:
@@ -155,18 +155,18 @@ def _members(group: Path) -> list[int]:
 
 
 @contextmanager
-def _sampled(group: Path) -> Iterator[list[int]]:
-    """The most memory that the group's processes had together; the list holds it at the end."""
-    peak, over = [0], threading.Event()
+def peak(look: Callable[[], int], every_s: float = _SAMPLE_S) -> Iterator[list[int]]:
+    """The most that `look` found, at least 0, asked again and again by a thread; the list holds it at the end."""
+    most, over = [0], threading.Event()
 
-    def look() -> None:
-        while not over.wait(_SAMPLE_S):
-            peak[0] = max(peak[0], sum(_pss(member) for member in _members(group)))
+    def watch() -> None:
+        while not over.wait(every_s):
+            most[0] = max(most[0], look())
 
-    watcher = threading.Thread(target=look, daemon=True)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield peak
+        yield most
     finally:
         over.set()
         watcher.join()

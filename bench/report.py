@@ -56,7 +56,7 @@ def page(rows: Rows, about: Sequence[str], method: str) -> str:
         *_bars(rows),
         *limits(rows),
         "",
-        *(["![Medians](benchmarks.svg)", ""] if plot(rows) else []),
+        *(["![Medians](benchmarks.svg)", ""] if any(row.case != "start" for row in rows) else []),
     ]
     for case, title in CASES.items():
         grounds = sorted({(row.rtt_ms, row.hosts) for row in rows if row.case == case})

@@ -184,22 +184,22 @@ class ServiceUser(FactBase[Account | None]):
         return Account(*fields[5:]) if len(fields) == 7 else None
 
 
-def _users(command: str) -> list[str]:
-    return [families.unquoted(word) for word in families.words_of(_USERS.of(command) or "")]
-
-
 def _parted_users(commands: Sequence[str], out: bytes) -> list[bytes]:
     """getent's rows begin with the name that was asked for."""
     rows = {line.partition(b":")[0].decode("utf-8", "surrogateescape"): line for line in out.splitlines(keepends=True)}
-    return [b"".join(rows.get(user, b"") for user in _users(command)) for command in commands]
+    return [b"".join(rows.get(user, b"") for user in _USERS.named(command)) for command in commands]
 
 
 families.register(
     "accounts",
     families.Family(
         # By a number getent finds an account too, under its name.
-        lambda command: "" if _users(command) and not any(user.isdigit() for user in _users(command)) else None,
-        lambda commands: _USERS.command(" ".join(shlex.quote(user) for each in commands for user in _users(each))),
+        lambda command: (
+            "" if _USERS.named(command) and not any(user.isdigit() for user in _USERS.named(command)) else None
+        ),
+        lambda commands: _USERS.command(
+            " ".join(shlex.quote(user) for each in commands for user in _USERS.named(each))
+        ),
         _parted_users,
     ),
 )

@@ -70,29 +70,25 @@ def _number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _units(command: str) -> list[str]:
-    return [families.unquoted(word) for word in families.words_of(_ASKED.of(command) or "")]
-
-
 def _key(command: str) -> str | None:
     """Units that are named whole: systemctl says nothing, or more than one block, of a pattern."""
-    names = _units(command)
+    names = _ASKED.named(command)
     return "" if names and not any(set("*?[") & set(name) for name in names) else None
 
 
 def _joined(commands: Sequence[str]) -> str:
-    names = dict.fromkeys(name for command in commands for name in _units(command))
+    names = dict.fromkeys(name for command in commands for name in _ASKED.named(command))
     return _ASKED.command(" ".join(shlex.quote(name) for name in names))
 
 
 def _parted(commands: Sequence[str], out: bytes) -> list[bytes] | None:
     """systemctl prints a block for each unit, in the order of the names; `Id` may be another name of it."""
-    names = list(dict.fromkeys(name for command in commands for name in _units(command)))
+    names = list(dict.fromkeys(name for command in commands for name in _ASKED.named(command)))
     blocks = out.removesuffix(b"\n").split(b"\n\n")
     if len(blocks) != len(names) or not all(blocks):
         return None
     of_unit = dict(zip(names, blocks, strict=True))
-    return [b"\n\n".join(of_unit[name] for name in _units(command)) + b"\n" for command in commands]
+    return [b"\n\n".join(of_unit[name] for name in _ASKED.named(command)) + b"\n" for command in commands]
 
 
 families.register("units", families.Family(_key, _joined, _parted))

@@ -65,6 +65,10 @@ class Words:
         words = command[len(self.before) : len(command) - len(self.after)]
         return words if _WORDS.fullmatch(words) else None
 
+    def named(self, command: str) -> list[str]:
+        """What a command of this form names, without quotes; nothing for any other."""
+        return [unquoted(word) for word in words_of(self.of(command) or "")]
+
 
 # As `shlex.quote` leaves words, and all files of a folder: no other piece of shell reads like that.
 _WORD = r"(?:[a-zA-Z0-9_./@:%+=,-]|'[^']*'|\"'\")+(?:/\*)?"

@@ -34,7 +34,7 @@ def compared(shell: Shell, questions: list[Question]) -> dict[str, Any]:
     joined = [said(one) for one in together.ask(shell, questions)]
     return {
         "questions": len(questions),
-        "asked": len(together._grouped(questions)),
+        "asked": len(together.grouped(questions)),
         "different": [
             [question.command[:300], repr(one)[:600], repr(other)[:600]]
             for question, one, other in zip(questions, alone, joined, strict=True)

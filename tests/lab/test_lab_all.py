@@ -4,15 +4,14 @@ verified with the others up; what that costs in memory; names that do not clash,
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import yaml
 
+from bench import meter
 from mainstay.lab import memory
 from tests.lab import laptop as laptops
 from tests.lab import standing as stands
@@ -55,24 +54,6 @@ class Everything:
         return self.laptop.run(*(self.group.starting(*argv) if self.group and counted else argv))
 
 
-@contextmanager
-def _peak(before: int) -> Iterator[list[int]]:
-    """The most bytes more than `before` in use on this machine, looked at twice a second: the one element of a list."""
-    most, done = [0], threading.Event()
-
-    def look() -> None:
-        while not done.wait(0.5):
-            most[0] = max(most[0], memory.in_use() - before)
-
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        watcher.join()
-
-
 @pytest.fixture(scope="module")
 def everything(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
     """All of them up by one command, then rolled out, one after the other."""
@@ -88,7 +69,7 @@ def everything(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
         patch.setenv("MAINSTAY_AGE_IDENTITY", str(laptop.identity))
         try:
             before = memory.in_use()
-            with _peak(before) as most:
+            with meter.peak(lambda: memory.in_use() - before, 0.5) as most:
                 up = found.lab("up", "--all", counted=True)
                 assert up.code == 0, up.text
                 found.booted = memory.in_use() - before

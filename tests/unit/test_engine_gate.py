@@ -73,7 +73,7 @@ def test_a_staging_without_hosts_proves_nothing() -> None:
 def test_the_newest_hold_of_a_service_counts() -> None:
     old, new = (Hold("api", v, "1.0", "anna", w, "slow") for v, w in (("1.1", "2026-01-01"), ("1.2", "2026-01-02")))
     assert holds.in_force([old, new, old]) == [new]
-    assert Hold.of({"service": "api"}) is None
+    assert Hold.read('{"service": "api"}') is None
 
 
 def release(current: str, previous: str = "", kept: tuple[str, ...] = ()) -> ReleaseOnHost:

@@ -113,7 +113,6 @@ def test_what_the_lab_does_without_is_named_and_has_no_host(tmp_path: Path, lab:
     root = copied(tmp_path / "p", both)
     whole = load(SYSTEM, "production", root=root, lab="lab")
     assert "eai-mon-1" in whole.hosts and "monitoring" in components.chosen(whole, whole.hosts["eai-web-1"])
-    lab.unproven.append("monitoring")
     lab.without.append("monitoring")
     env = load(SYSTEM, "production", root=root, lab="lab")
     assert env.unproven == {"monitoring": ["eai-app-3", "eai-mon-1"]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mainstay.engine import scripts
 from mainstay.errors import HostError
@@ -25,11 +24,12 @@ class Hold:
     reason: str
 
     @classmethod
-    def of(cls, data: dict[str, Any]) -> Hold | None:
+    def read(cls, text: str) -> Hold | None:
         """The hold in a host's file, None where the file holds something else."""
         try:
+            data = json.loads(text)
             return cls(**{name: str(data[name]) for name in ("service", "version", "to", "who", "when", "reason")})
-        except KeyError:
+        except (ValueError, KeyError, TypeError):
             return None
 
     def __str__(self) -> str:
@@ -54,18 +54,11 @@ def refused(environment: Environment, found: Iterable[Hold]) -> list[Hold]:
 def read(fleet: Fleet, names: Iterable[str]) -> list[Hold]:
     """Every hold on these hosts; a host that cannot be asked, or a file that is none, has none."""
     answers = scripts.ask(fleet, names, _READ)
-    return [hold for text in answers.said.values() for line in text.splitlines() if (hold := _parsed(line))]
+    return [hold for text in answers.said.values() for line in text.splitlines() if (hold := Hold.read(line))]
 
 
 # A plan asks every host: this costs it two programs, and a whole snapshot a hundred.
 _READ = 'for h in /var/lib/mainstay/holds/*.json; do [ ! -e "$h" ] || { cat -- "$h"; echo; }; done'
-
-
-def _parsed(line: str) -> Hold | None:
-    try:
-        return Hold.of(json.loads(line))
-    except (ValueError, TypeError):
-        return None
 
 
 def set_on(fleet: Fleet, names: Iterable[str], hold: Hold) -> None:

@@ -120,7 +120,7 @@ def parse(name: str, text: str) -> HostState:
 
 
 def _fact(state: HostState, kind: str, cells: list[str]) -> None:
-    if kind == "hold" and (hold := Hold.of(_json(cells[0]))):
+    if kind == "hold" and (hold := Hold.read(cells[0])):
         state.holds.append(hold)
     elif kind == "lease":
         state.lease = _json(cells[0]) or {"operator": "somebody"}

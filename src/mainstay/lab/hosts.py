@@ -110,7 +110,7 @@ def write_access(lab: LabState, paths: LabPaths) -> None:
         roles = {role for host in hosts for role in host.roles}
         where = (paths.key, paths.known_hosts)
         without = lab.without.get(system, [])
-        overlay = Overlay(lab.name, *where, places, [*unproven(roles), *without], store.endpoint(lab, system), without)
+        overlay = Overlay(lab.name, *where, places, unproven(roles), store.endpoint(lab, system), without)
         overlay.write(paths.overlay(system))
 
 

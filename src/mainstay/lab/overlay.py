@@ -37,7 +37,7 @@ class Overlay:
         hosts: by `env/host`.
         unproven: what this lab cannot prove; every summary prints it.
         store: where its object store answers; empty where it has none.
-        without: roles that it was told to do without, as unproven as the others; who has no other has no host.
+        without: roles that it was told to do without, as unproven as those; who has no other has no host.
     """
 
     name: str
@@ -66,9 +66,9 @@ class Overlay:
         """What is not proven here, and the hosts that it would be on; `roles` by the names of hosts."""
         found: dict[str, list[str]] = {}
         for host, own in roles.items():
-            for word in [*unproven(set(own)), *sorted(set(own) & set(self.without))]:
-                if word in self.unproven:
-                    found.setdefault(word, []).append(host)
+            lacking = set(unproven(set(own))) & set(self.unproven) | set(own) & set(self.without)
+            for word in sorted(lacking):
+                found.setdefault(word, []).append(host)
         return found
 
     def leaves_out(self, roles: Iterable[str]) -> bool:

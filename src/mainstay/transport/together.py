@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from typing import Any
 
 from mainstay.families import Family, family_of
 from mainstay.transport.printed import Printed
@@ -16,58 +16,37 @@ from mainstay.transport.shell import Answer, Forgotten, Question, Shell
 TOGETHER_LIMIT_S = 30.0
 
 
-@dataclass
-class _Group:
-    """Questions that go as one; one that belongs to no family, or stands alone in its own, goes as it is."""
-
-    family: Family | None
-    places: list[int] = field(default_factory=list)
-
-
 def ask(shell: Shell, questions: Sequence[Question]) -> list[Future[Answer]]:
     """Asks questions, all in one message; their answers in the same order.
 
     A question whose answer could not be told from the others' is `Forgotten`: whoever wants it asks it again.
     """
-    groups = _grouped(questions)
-    sent = shell.ask_all([_as_one(group, questions) for group in groups])
-    found: dict[int, Future[Answer]] = {}
-    for group, future in zip(groups, sent, strict=True):
-        if len(group.places) == 1:
-            found[group.places[0]] = future
-            continue
-        own = [Future[Answer]() for _ in group.places]
-        found |= zip(group.places, own, strict=True)
-        commands = [questions[place].command for place in group.places]
-        assert group.family is not None  # noqa: S101  only those of a family are more than one
-        _part_when_there(group.family, commands, future, own)
-    return [found[place] for place in range(len(questions))]
+    groups = grouped(questions)
+    sent = shell.ask_all([_as_one(family, group) for family, group in groups])
+    found: dict[Question, list[Future[Answer]]] = {}
+    for (family, group), future in zip(groups, sent, strict=True):
+        own = [future]
+        if family is not None:
+            own = [Future[Answer]() for _ in group]
+            _part_when_there(family, [one.command for one in group], future, own)
+        for question, answer in zip(group, own, strict=True):
+            found.setdefault(question, []).append(answer)
+    return [found[question].pop(0) for question in questions]
 
 
-def _grouped(questions: Sequence[Question]) -> list[_Group]:
-    """The groups, in the order of their first questions."""
-    groups: list[_Group] = []
-    by_key: dict[tuple[int, str], _Group] = {}
+def grouped(questions: Sequence[Question]) -> list[tuple[Family | None, list[Question]]]:
+    """What goes as one, in the order of the first questions; without a family where one goes as it is."""
+    groups: dict[Any, list[Question]] = {}
     for place, question in enumerate(questions):
-        belongs = family_of(question.command)
-        if belongs is None:
-            groups.append(_Group(None, [place]))
-            continue
-        family, key = belongs
-        group = by_key.get((id(family), key))
-        if group is None:
-            by_key[id(family), key] = group = _Group(family)
-            groups.append(group)
-        group.places.append(place)
-    return groups
+        groups.setdefault(family_of(question.command) or place, []).append(question)
+    return [(key[0] if len(group) > 1 else None, group) for key, group in groups.items()]
 
 
-def _as_one(group: _Group, questions: Sequence[Question]) -> Question:
-    members = [questions[place] for place in group.places]
-    if len(members) == 1 or group.family is None:
-        return members[0]
-    limit = min([TOGETHER_LIMIT_S, *(one.limit for one in members if one.limit)])
-    return Question(group.family.joined([one.command for one in members]), limit)
+def _as_one(family: Family | None, group: Sequence[Question]) -> Question:
+    if family is None:
+        return group[0]
+    limit = min([TOGETHER_LIMIT_S, *(one.limit for one in group if one.limit)])
+    return Question(family.joined([one.command for one in group]), limit)
 
 
 def _part_when_there(
