@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.ground import VERSION
 from mainstay import inventory, project
 from mainstay.inventory import Environment, Host
 from mainstay.inventory.operator import operator
@@ -58,6 +59,7 @@ def _shared(environment: Environment) -> dict[str, Any]:
         "postgres_roles": roles,
         "postgres_databases": list(postgres.databases),
         "services": services,
+        "version": VERSION,
         "site_names": importlib.import_module("deploys.components.nginx.model").site_names(environment),
         "certificate": f"{nginx.certificate_folder(environment)}/live",
     }
