@@ -15,7 +15,6 @@ from deploys.components.monitoring import files as monitoring
 from mainstay.inventory import Environment, load
 from tests.json_schema import faults
 from tests.lab import laptop as laptops
-from tests.lab import receiver
 from tests.lab.laptop import Done, Laptop
 
 # A row for each fault of a cluster's settings: not understood, waiting for a restart, set by no file of ours.
@@ -128,15 +127,6 @@ class Standing:
         return {host: units for host, units in said.items() if units}
 
 
-def listen(laptop: Laptop, system: str, *envs: str) -> None:
-    """Has alerts taken that are told while a rollout goes on, or after it; the hosts are up."""
-    for env in envs:
-        hosts = load(system, env, root=laptop.project, lab=laptop.lab).hosts.values()
-        for host in hosts:
-            if "monitoring" in host.roles:
-                laptop.sh(f"{system}/{env}/{host.name}", receiver.START)
-
-
 def roll_out(laptop: Laptop, system: str, *options: str) -> dict[str, Standing]:
     """One rollout, asserted to verify all; each environment by its name, in the order of the rollout.
 
@@ -165,7 +155,6 @@ def whole(system: str, lab: str, folder: Path) -> Iterator[dict[str, Standing]]:
         try:
             up = laptop.mainstay("lab", "up", system)
             assert up.code == 0, up.text
-            listen(laptop, system, "staging", "production")
             yield roll_out(laptop, system)
         finally:  # a rollout that fails leaves no hosts that others' tests would have to bear
             assert laptop.mainstay("lab", "down").code == 0

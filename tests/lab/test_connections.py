@@ -57,7 +57,9 @@ class Hosts:
         """The processes here that keep a connection to the host open."""
         found = []
         for path in sockets(self.lab.paths.sockets, self.lab.address(host)):
-            done = subprocess.run(["pgrep", "-f", f"^ssh: {path}"], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["pgrep", "-f", f"^ssh -N .*ControlPath={path} "], capture_output=True, text=True, check=False
+            )
             found += [int(number) for number in done.stdout.split()]
         return found
 

@@ -74,7 +74,6 @@ def everything(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
                 assert up.code == 0, up.text
                 found.booted = memory.in_use() - before
                 for system in SYSTEMS:
-                    stands.listen(laptop, system, "staging")
                     found.systems[system] = stands.roll_out(laptop, system, "--env", "staging")["staging"]
             found.peak, found.running = most[0], memory.in_use() - before
             yield found

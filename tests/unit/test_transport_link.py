@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -252,3 +253,51 @@ def test_a_link_that_was_given_up_is_never_used_again(ssh: Path) -> None:
         with pytest.raises(OSError, match="the connection broke"):
             use()
     assert (ssh.parent / "log").read_text().count("begin") == 1
+
+
+@pytest.fixture
+def keeping(kept: Route) -> Iterator[Link]:
+    """A link whose connection would be kept."""
+    assert kept.folder is not None
+    yield Link(kept)
+    kept.folder.rmdir()
+
+
+def test_the_ssh_of_a_kept_connection_runs_nothing_on_the_host_and_ends(ssh: Path, keeping: Link) -> None:
+    """What stays is the process that keeps the connection; here there is none, and so no session over it."""
+    ssh.write_text(f'echo "$@" > {ssh.parent}/words')
+    with pytest.raises(OSError, match="nobody keeps the connection"):
+        keeping.shell(sudo="")
+    words = (ssh.parent / "words").read_text()
+    assert words.startswith("-N ") and words.endswith(" -- 192.0.2.1 true\n") and "perl" not in words
+    assert (ssh.parent / "log").read_text() == "begin\nend\n"
+
+
+def test_a_connection_that_another_command_made_in_the_meantime_is_used(ssh: Path, keeping: Link) -> None:
+    """This one's `ssh` has nothing to keep then, and would stay without end."""
+    ssh.write_text(
+        f"echo $$ > {ssh.parent}/pid\necho 'ControlSocket /x already exists, disabling multiplexing' >&2\nexec sleep 60"
+    )
+    started = time.monotonic()
+    with pytest.raises(OSError, match="nobody keeps the connection"):
+        keeping.shell(sudo="")
+    assert time.monotonic() - started < SLOW_S
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((ssh.parent / "pid").read_text()), 0)
+
+
+def test_why_there_is_no_connection_to_keep_is_told(ssh: Path, keeping: Link) -> None:
+    ssh.write_text("echo 'alex@192.0.2.1: Permission denied (publickey).' >&2; exit 255")
+    with pytest.raises(Unreachable, match="to be let in") as caught:
+        keeping.shell(sudo="")
+    assert caught.value.refused
+
+
+def test_a_login_that_does_not_end_is_given_up(ssh: Path, keeping: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstay.transport.link.SLOW_S", 0.3)
+    monkeypatch.setattr("mainstay.transport.link.STARTS_WITHIN_S", 0.5)
+    ssh.write_text(f"echo $$ > {ssh.parent}/pid; exec sleep 60")
+    with pytest.raises(OSError, match=r"^no login within 0.5 s$"):
+        keeping.shell(sudo="")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((ssh.parent / "pid").read_text()), 0)

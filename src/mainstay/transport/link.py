@@ -27,6 +27,9 @@ SLOW_S = 2.0
 _AGAIN_S = (0.5, 1.0, 2.0)
 # `ssh` ends with this where there is no connection; other exit codes are the command's.
 _NO_CONNECTION = 255
+# What `ssh` says when the socket that it would listen at has come to be while it logged in; looked for that often.
+_ANOTHERS = b"already exists, disabling multiplexing"
+_LOOK_S = 0.25
 _PLACES = threading.BoundedSemaphore(HANDSHAKES)
 
 
@@ -133,16 +136,44 @@ class Link:
         return shell
 
     def _over_new(self, start: Callable[[Callable[[str], Stream]], Shell]) -> Shell:
+        login = self._login_alone if self.route.socket is None else self._login_to_keep
         for pause in _AGAIN_S:
             try:
-                return self._login(start)
+                return login(start)
             except Unreachable as error:
                 if not error.crowded:
                     raise
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  so that not all come again at once
-        return self._login(start)
+        return login(start)
 
-    def _login(self, start: Callable[[Callable[[str], Stream]], Shell]) -> Shell:
+    def _login_to_keep(self, start: Callable[[Callable[[str], Stream]], Shell]) -> Shell:
+        """`ssh` makes the connection, leaves it with a process of its own, and ends.
+
+        Were it to run the first session too, it would stay as long as that: twice the memory of a host.
+        """
+        kept = self.route.socket
+        assert kept is not None  # noqa: S101  as `_over_new` has seen
+        with _PLACES:
+            login = Program(self.route.keeping())
+            status = _ended(login, SLOW_S)
+        status = _ended(login, STARTS_WITHIN_S) if status is None else status
+        said = login.errors().decode(errors="replace")
+        login.close()
+        if status is None:
+            raise OSError(f"no login within {STARTS_WITHIN_S:g} s")
+        if status != 0:
+            raise unreachable(self.route, said)
+        # A host of which nothing is known yet has the time that its runner has.
+        shell = start(lambda command: Session(kept, command, STARTS_WITHIN_S))
+        try:
+            shell.wait(STARTS_WITHIN_S)
+        except OSError:
+            shell.close()
+            raise
+        return shell
+
+    def _login_alone(self, start: Callable[[Callable[[str], Stream]], Shell]) -> Shell:
+        """A connection that ends with its one session."""
         programs: list[Program] = []
 
         def opened(command: str) -> Program:
@@ -161,6 +192,18 @@ class Link:
                 raise unreachable(self.route, said) from None
             raise OSError(str(error)) from None
         return shell
+
+
+def _ended(login: Program, seconds: float) -> int | None:
+    """How the `ssh` of `Route.keeping` ended, 0 where the connection stands; None where it still tries."""
+    ends = time.monotonic() + seconds
+    while (status := login.status(min(_LOOK_S, max(0.0, ends - time.monotonic())))) is None:
+        # Another command made the same connection in the meantime: this one has nothing to keep, and would stay.
+        if _ANOTHERS in login.errors():
+            return 0
+        if time.monotonic() >= ends:
+            return None
+    return status
 
 
 def unreachable(route: Route, said: str) -> Unreachable:

@@ -98,6 +98,14 @@ class Route:
             argv += ["-o", f'{name}="{value}"' if " " in value else f"{name}={value}"]
         return [*argv, "--", self.destination, command]
 
+    def keeping(self) -> list[str]:
+        """The program that opens the connection which is kept at `socket`, and ends; nothing is run on the host.
+
+        Where it is open already, `ssh` has no use for `-N` and runs the command.
+        """
+        program, *rest = self.argv("true")
+        return [program, "-N", *rest]
+
 
 def of_data(data: Mapping[str, Any], name: str) -> Route | None:
     """The route of pyinfra's data of one host; None where it wants what only pyinfra's own connector does.
