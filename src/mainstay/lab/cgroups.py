@@ -40,6 +40,15 @@ def remove(link: str) -> None:
         _removed(folder.parent)
 
 
+def sweep(bridge: str) -> None:
+    """Removes what a `lab down` that was killed left of hosts on this bridge: groups that nobody is in any more."""
+    for root in [] if _systemd_outside() else _hierarchies():
+        for folder in (root / _PARENT).glob(f"{bridge}-*"):
+            for path, _, _ in os.walk(folder, topdown=False):
+                _removed(Path(path))
+        _removed(root / _PARENT)
+
+
 def _folders(link: str) -> list[Path]:
     return [] if _systemd_outside() else [root / _PARENT / link for root in _hierarchies()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mainstay.lab import gateway, hosts, image, limits, network, state
+from mainstay.lab import cgroups, gateway, hosts, image, limits, network, state
 from mainstay.lab.addresses import free_index
 from mainstay.lab.identity import make_key
 from mainstay.lab.inventories import Wanted
@@ -119,6 +119,7 @@ def lift(lab: LabState, paths: LabPaths, say: Say) -> None:
     for left in network.links_of(lab.network):
         remove(Machine(left, paths.root / "hosts" / left, (), left, lab.network.gateway))
     network.lift(lab.network)
+    cgroups.sweep(lab.network.bridge)
     forget(paths, say)
 
 
