@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_what_is_lost_is_told_with_the_worst_severity_and_its_return(watch: Watc
     watch.wait_for(in_slack("RESOLVED", "P0", alert), 90)
 
 
+@pytest.mark.covers("MT-08")
 def test_a_disk_that_fills_is_told_twice_and_its_end(watch: Watched) -> None:
     """A warning while there is room left, the pager when there is none; each is over when the disk is gone."""
     watch.forget()
@@ -86,6 +88,24 @@ def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) ->
     # The rate looks five minutes back: so many others that what failed is less than a hundredth.
     watch.sh(ALL, "systemctl stop fails 2>/dev/null; curl -s -o /dev/null 'http://127.0.0.1:8000/?[1-3000]'")
     watch.wait_for(in_json("resolved", "P2", "ErrorRate"), 60)
+
+
+@pytest.mark.covers("MT-35")
+def test_connections_that_run_out_are_told_to_the_office_and_their_end(watch: Watched) -> None:
+    """More than seven in ten of those that the server takes, fewer than nine."""
+    watch.forget()
+    psql = "runuser -u postgres -- psql -XAtq"
+    most = int(watch.sh(ALL, f"cd /; {psql} -c 'SHOW max_connections'"))
+    sleeps = f"for i in $(seq {most * 3 // 4}); do {psql} -c 'SELECT pg_sleep(300)' & done; wait"
+    watch.sh(ALL, f"systemd-run -q --unit=sessions --working-directory=/ bash -c {shlex.quote(sleeps)}")
+    try:
+        (told, *_) = watch.wait_for(in_json("firing", "warning", "DatabaseConnections"), 120)
+    finally:
+        watch.sh(ALL, "systemctl stop sessions")
+    assert told["labels"]["host"] == ALL
+    assert re.match(rf"{ALL}: (7\d|8\d)(\.\d)? % of max_connections in use", told["annotations"]["summary"]), told
+    assert not in_json("firing", "critical", "DatabaseConnections")(watch.told())
+    watch.wait_for(in_json("resolved", "warning", "DatabaseConnections"), 90)
 
 
 @pytest.mark.covers("MT-03", "MT-42")

@@ -59,6 +59,19 @@ def test_a_session_of_the_app_role_knows_its_limits(db: Bench) -> None:
     assert shown.split() == ["1h", "30s"]
 
 
+@pytest.mark.covers("PT-17")
+def test_a_session_of_the_app_role_that_is_idle_for_too_long_ends(db: Bench) -> None:
+    """A second instead of the inventory's hour."""
+    settings = psql(db, "SELECT array_to_string(rolconfig, ',') FROM pg_roles WHERE rolname = 'everydayai_app'")
+    assert "idle_session_timeout=1h" in settings
+    with edited(db, "system.yaml", "idle_session_timeout: 1h", "idle_session_timeout: 1s"):
+        db.converged(DB)
+        idle = "\\! sleep 3\nSELECT 'still ' || 'there';\n"
+        said = db.sh(DB, f"printf %s {shlex.quote(idle)} | psql -XAtq -U everydayai_app everydayai 2>&1 || true")
+        assert "idle-session timeout" in said and "still there" not in said
+    db.converged(DB)
+
+
 @pytest.mark.covers("DF-95")
 def test_roles_may_do_what_they_need_and_no_more(db: Bench) -> None:
     psql(

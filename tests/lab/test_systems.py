@@ -104,6 +104,16 @@ def test_postgresql_finds_no_fault_in_its_settings(standing: Standing) -> None:
     assert standing.faults_of_postgres() == {}
 
 
+# As the runbooks say, or as many as their services' pools and those who look after it need.
+CONNECTIONS = {"superinsight": "100", "spheroseg": "200", "toeic": "200", "everydayai": "100"}
+
+
+@pytest.mark.covers("PT-09")
+def test_postgresql_takes_as_many_connections_as_the_inventory_budgets(standing: Standing) -> None:
+    for host in standing.hosts_with("db", "db_replica"):
+        assert standing.sql(host, "SHOW max_connections") == CONNECTIONS[standing.env.system]
+
+
 def test_prometheus_and_alertmanager_find_no_fault_in_their_files(standing: Standing) -> None:
     assert bool(standing.hosts_with("monitoring")) == ("monitoring" in standing.env.sections)
     assert standing.faults_of_monitoring() == {}

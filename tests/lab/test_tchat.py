@@ -121,6 +121,36 @@ def test_the_eight_settings_are_in_effect_and_none_waits(whole: Standing) -> Non
         assert {name: whole.sql(host, f"SHOW {name}") for name in wanted} == wanted, host
 
 
+# tchat-config's connections, and all of tchat-performance-config that is a pool of them.
+POOLS = {
+    "DB_MAX_OPEN_CONNS": "50",
+    "DB_MAX_IDLE_CONNS": "10",
+    "DB_CONN_MAX_LIFETIME": "5m",
+    "REDIS_POOL_SIZE": "50",
+    "REDIS_MIN_IDLE_CONNS": "10",
+    "REDIS_DIAL_TIMEOUT": "5s",
+    "REDIS_READ_TIMEOUT": "3s",
+    "REDIS_WRITE_TIMEOUT": "3s",
+    "HTTP_CLIENT_TIMEOUT": "30s",
+    "HTTP_CLIENT_MAX_IDLE_CONNS": "100",
+    "HTTP_CLIENT_MAX_CONNS_PER_HOST": "10",
+}
+
+
+@pytest.mark.covers("PT-10", "PT-12", "PT-13")
+def test_every_service_runs_with_the_seed_s_pools_and_redis_takes_them_all(whole: Standing) -> None:
+    for name in whole.env.services:
+        for host in whole.hosts_with("app"):
+            pid = f"$(systemctl show -p MainPID --value 'tchat-{name}@*')"
+            environ = whole.sh(host, f"tr '\\0' '\\n' < /proc/{pid}/environ")
+            found = dict(line.split("=", 1) for line in environ.splitlines())
+            assert {key: found.get(key) for key in POOLS} == POOLS, f"{name} on {host}"
+    (cache,) = whole.hosts_with("cache")
+    ask = "REDISCLI_AUTH=$(cat /etc/mainstay/redis.password) redis-cli --user mainstay CONFIG GET maxclients"
+    most = len(whole.env.services) * 12 * int(POOLS["REDIS_POOL_SIZE"])  # 12 of each, when it is scaled out
+    assert int(whole.sh(cache, ask).split()[-1]) >= most
+
+
 def test_services_write_their_own_database_and_read_it_back_through_the_pooler(whole: Standing) -> None:
     for name, service in whole.env.services.items():
         first, second = whole.hosts_with("app")[:2]

@@ -76,6 +76,7 @@ class Watched(Bench):
         """Alerts that do not wait, and a replica that can be lost; warnings are told at any hour of the day."""
         self.edit("staging.yaml", "hosts:\n", f"hosts:\n{_REPLICA}")
         self.edit("system.yaml", "warning: {receiver: office, hours: work}", "warning: {receiver: office}")
+        self.edit("system.yaml", "db_pool_pct: {warn: 70, crit: 90}", "db_pool_pct: {warn: 70, crit: 90, for: 5s}")
         path = self.project / "inventories" / SYSTEM / "system.yaml"
         before, rest = path.read_text().split("alerts:\n", 1)
         path.write_text(before + QUICK + rest[rest.index("\nseverity:") :])

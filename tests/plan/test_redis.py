@@ -13,7 +13,8 @@ from deploys.components.redis import files
 from deploys.components.redis.model import section
 from deploys.operations import redis
 from facts.redis import RedisInEffect, RedisState
-from mainstay.inventory import Environment, Host
+from mainstay.errors import InventoryError
+from mainstay.inventory import Environment, Host, load
 from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import VARIABLE, create_identity
 from mainstay.secrets.needed import needed_secrets
@@ -124,6 +125,20 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edit: Any, message: str) -> None:
     assert message in messages(copied(tmp_path, edit))
+
+
+@pytest.mark.covers("PT-12")
+def test_pools_that_the_server_does_not_take_are_refused_before_any_host(tmp_path: Path) -> None:
+    """In a system whose services say how large their pools are."""
+    root = copied(tmp_path, ("system.yaml", "maxclients: 3000", "maxclients: 2399"), system="tchat")
+    with pytest.raises(InventoryError) as caught:
+        load("tchat", "production", root=root, check_secrets=False)
+    each = [
+        f"{name}: 3 hosts x 4 instances x 1 worker x 50 = 600"
+        for name in ("auth", "messaging", "payment", "notification")
+    ]
+    expected = f"found 2399, expected at least 2400, REDIS_POOL_SIZE of all processes: {'; '.join(each)}"
+    assert f"redis.maxclients: {expected}" in str(caught.value)
 
 
 # The operation against fixed facts

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from mainstay.inventory import (
     ByteSize,
+    Demand,
     Environment,
     Host,
     Identifier,
@@ -22,6 +23,8 @@ from mainstay.inventory import (
 
 ROLES = frozenset({"cache"})
 UNIT = "redis-server.service"
+POOL = "REDIS_POOL_SIZE"
+"""The variable that says how many connections to Redis each process of a service may open (PT-12)."""
 ADMIN = "mainstay"
 """The user by which Mainstay changes settings and users of a running server."""
 
@@ -108,7 +111,20 @@ def check(env: Environment) -> list[Problem]:
         if need > host.memory:
             found = f"{redis.maxmemory >> 20} MiB on {host.name}, which has {host.memory >> 20} MiB"
             problems.append(env.problem(("redis", "maxmemory"), found, "half of the host's memory at most"))
-    return problems
+    return [*problems, *_check_pools(env, redis)]
+
+
+def _check_pools(env: Environment, redis: Section) -> list[Problem]:
+    """The pools of all processes that are told how large theirs is fit what the server takes (PT-12)."""
+    shares = [
+        Demand(service.name, len(env.hosts_of(service.role)), service.peak_instances, service.workers, pool.value)
+        for service in env.services.values()
+        if (pool := service.env_vars.get(POOL)) is not None and isinstance(pool.value, int)
+    ]
+    if (most := sum(share.connections for share in shares)) <= redis.maxclients:
+        return []
+    expected = f"at least {most}, {POOL} of all processes: {'; '.join(map(str, shares))}"
+    return [env.problem(("redis", "maxclients"), str(redis.maxclients), expected)]
 
 
 def _check_users(env: Environment, redis: Section) -> list[Problem]:
