@@ -96,7 +96,7 @@ def test_connections_that_run_out_are_told_to_the_office_and_their_end(watch: Wa
     watch.forget()
     psql = "runuser -u postgres -- psql -XAtq"
     most = int(watch.sh(ALL, f"cd /; {psql} -c 'SHOW max_connections'"))
-    sleeps = f"for i in $(seq {most * 3 // 4}); do {psql} -c 'SELECT pg_sleep(300)' & done; wait"
+    sleeps = f"for i in $(seq {most * 3 // 4}); do sleep 300 | {psql} & done; wait"
     watch.sh(ALL, f"systemd-run -q --unit=sessions --working-directory=/ bash -c {shlex.quote(sleeps)}")
     try:
         (told, *_) = watch.wait_for(in_json("firing", "warning", "DatabaseConnections"), 120)
