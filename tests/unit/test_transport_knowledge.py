@@ -110,6 +110,21 @@ def test_after_a_change_only_what_follows_is_asked_again_more_with_each_question
     assert set(trace(tmp_path)) <= set("cdefg"), "one, then two of those that follow"
 
 
+def test_after_a_change_that_came_late_the_next_is_expected_as_late(shell: Shell, tmp_path: Path) -> None:
+    """And not as soon as the second command of that one change, which no question stands before."""
+    questions = [counting(tmp_path, name) for name in "abcdefgh"]
+    knowledge = Knowledge(shell, questions)
+    for question in questions[:3]:
+        knowledge.ask(question)
+    result(shell.change(f"rm -f {tmp_path}/trace"), 10)
+    knowledge.changed()
+    knowledge.changed()
+    for question in questions[3:7]:
+        assert knowledge.ask(question).out.decode().strip() == question.command[-1]
+    assert knowledge.counts.known == 2 + 3, "three were on their way with the first"
+    assert sorted(trace(tmp_path)) == list("defg")
+
+
 def test_what_came_next_last_time_goes_along_with_a_change_and_sees_what_it_did(shell: Shell, tmp_path: Path) -> None:
     look = Question(f"cat {tmp_path}/new 2>/dev/null || echo none")
     knowledge = Knowledge(shell, [counting(tmp_path, "a"), look])

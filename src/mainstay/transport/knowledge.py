@@ -44,9 +44,11 @@ class Knowledge:
         self._clock = clock
         self._known: dict[Question, tuple[float, Future[Answer]]] = {}
         # How many of the remembered questions go along with one that is asked: all of them on a host that nothing has
-        # changed yet; after a change, more with each question that no change has followed.
+        # changed yet; after a change, as many as were asked between it and the one before, as the next may be as far
+        # away; and more with each question that no change has followed.
         self._ahead = max(1, len(self._remembered))
         self._untouched = True
+        self._since_change = 0
         self._lock = threading.Lock()
         self.asked: dict[Question, None] = {}
         self.counts = Counts()
@@ -62,6 +64,7 @@ class Knowledge:
             OSError: the connection is gone.
         """
         self.counts.questions += 1
+        self._since_change += 1
         if remember:
             self.asked.setdefault(question)
         self._next = self._places.get(question, self._next - 1) + 1
@@ -82,7 +85,9 @@ class Knowledge:
     def changed(self) -> None:
         """Something was or is about to be changed: whatever was answered before is not believed any more."""
         self._known.clear()
-        self._ahead, self._untouched = 1, False
+        if self._since_change or self._untouched:  # else it is one more command of the same change
+            self._ahead = max(1, self._since_change)
+        self._since_change, self._untouched = 0, False
 
     def foresee(self) -> None:
         """Sends, behind a change that was just sent, the question that came next last time: one wait for both."""
