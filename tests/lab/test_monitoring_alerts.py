@@ -87,7 +87,7 @@ def test_failed_requests_are_told_to_the_office_and_their_end(watch: Watched) ->
     assert told["annotations"]["summary"].startswith("api: ")
     # The rate looks five minutes back: so many others that what failed is less than a hundredth.
     watch.sh(ALL, "systemctl stop fails 2>/dev/null; curl -s -o /dev/null 'http://127.0.0.1:8000/?[1-3000]'")
-    watch.wait_for(in_json("resolved", "P2", "ErrorRate"), 60)
+    watch.wait_for(in_json("resolved", "P2", "ErrorRate"), 120)
 
 
 @pytest.mark.covers("MT-35")

@@ -197,6 +197,7 @@ def test_rate_limit_answers_429_only_while_it_is_on(stage: Stage) -> None:
         stage.converge(WEB)
         assert int(stage.sh(WEB, burst.replace(f"https://{API}/", f"https://{NAME}/api/").replace(API, NAME))) == 0
         assert int(stage.sh(WEB, burst)) > 0, "the other site keeps the limit"
+        stage.sh(WEB, "sleep 3")
         assert stage.failing("nginx", WEB) == set()
         stage.edit("system.yaml", with_own, "proxy: {/api: backend}")
     finally:

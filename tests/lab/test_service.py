@@ -69,6 +69,7 @@ PORTS, PRIVATE = "listens on exactly the declared ports", "environment file is f
 EACH, THROUGH = "each instance is healthy", "healthy through nginx on the canonical port"
 RELEASE, VARIABLES = "processes run the pinned release", "processes have the declared environment"
 USER, CONFINED = "processes are the service s own user s", "units are confined"
+SECRETS = "processes hold the secrets of the store"
 ACCEPTED, CORES = "units are what systemd accepts", "processes leave no core dumps"
 LOOSE = "".join(f"{key}=\\n" for key in ("CapabilityBoundingSet", "SystemCallFilter", "RestrictAddressFamilies"))
 LOOSE = LOOSE.replace("Set=", "Set=~") + "".join(
@@ -108,7 +109,7 @@ ROUNDS = [
         {f"sed -i 's/server 127.0.0.1:[0-9]*/server 127.0.0.1:1/' {NGINX}; systemctl reload nginx; sleep 1": {THROUGH}},
         "true",
     ),
-    ({f"systemctl stop {UNIT}": {BOOT, PORTS, EACH, THROUGH, RELEASE, VARIABLES, USER, CORES}}, "true"),
+    ({f"systemctl stop {UNIT}": {BOOT, PORTS, EACH, THROUGH, RELEASE, VARIABLES, SECRETS, USER, CORES}}, "true"),
 ]
 
 
