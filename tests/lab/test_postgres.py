@@ -63,7 +63,7 @@ def test_a_session_of_the_app_role_knows_its_limits(db: Bench) -> None:
 def test_a_session_of_the_app_role_that_is_idle_for_too_long_ends(db: Bench) -> None:
     """A second instead of the inventory's hour."""
     settings = psql(db, "SELECT array_to_string(rolconfig, ',') FROM pg_roles WHERE rolname = 'everydayai_app'")
-    assert "idle_session_timeout=1h" in settings
+    assert "idle_session_timeout=3600000ms" in settings
     with edited(db, "system.yaml", "idle_session_timeout: 1h", "idle_session_timeout: 1s"):
         db.converged(DB)
         idle = "\\! sleep 3\nSELECT 'still ' || 'there';\n"
