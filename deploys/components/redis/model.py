@@ -9,7 +9,6 @@ from pydantic import AfterValidator, Field
 
 from mainstay.inventory import (
     ByteSize,
-    Demand,
     Environment,
     Host,
     Identifier,
@@ -17,7 +16,9 @@ from mainstay.inventory import (
     Port,
     Problem,
     SecretName,
+    Service,
     StrictModel,
+    demands,
     per_env,
 )
 
@@ -116,15 +117,16 @@ def check(env: Environment) -> list[Problem]:
 
 def _check_pools(env: Environment, redis: Section) -> list[Problem]:
     """The pools of all processes that are told how large theirs is fit what the server takes (PT-12)."""
-    shares = [
-        Demand(service.name, len(env.hosts_of(service.role)), service.peak_instances, service.workers, pool.value)
-        for service in env.services.values()
-        if (pool := service.env_vars.get(POOL)) is not None and isinstance(pool.value, int)
-    ]
+    shares = demands(env, _pool)
     if (most := sum(share.connections for share in shares)) <= redis.maxclients:
         return []
     expected = f"at least {most}, {POOL} of all processes: {'; '.join(map(str, shares))}"
     return [env.problem(("redis", "maxclients"), str(redis.maxclients), expected)]
+
+
+def _pool(service: Service) -> int:
+    size = service.env_vars[POOL].value if POOL in service.env_vars else 0
+    return size if isinstance(size, int) else 0
 
 
 def _check_users(env: Environment, redis: Section) -> list[Problem]:

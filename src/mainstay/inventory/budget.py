@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mainstay.inventory.environment import Environment
+from mainstay.inventory.services import Service
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,16 @@ class Demand:
         return f"{self.service}: {product} x {self.pool} = {self.connections}"
 
 
-def demands(env: Environment) -> list[Demand]:
-    """Each service's largest number of connections, for services that have a pool."""
+def demands(env: Environment, pool_of: Callable[[Service], int] = lambda service: service.pool) -> list[Demand]:
+    """Each service's largest number of connections, for services that have a pool: of the database, or `pool_of`'s."""
     return [
         Demand(
             service.name,
             len(env.hosts_of(service.role)),
             service.peak_instances,
             service.workers,
-            service.pool,
+            pool,
         )
         for service in env.services.values()
-        if service.pool > 0
+        if (pool := pool_of(service)) > 0
     ]

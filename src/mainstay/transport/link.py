@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from mainstay.transport import multiplex
-from mainstay.transport.multiplex import Session
+from mainstay.transport.multiplex import OPENS_WITHIN_S, Session
 from mainstay.transport.route import CONNECTS_WITHIN_S, Route
 from mainstay.transport.shell import SIDE_BY_SIDE, STARTS_WITHIN_S, Shell
 from mainstay.transport.streams import Program, Stream
@@ -124,16 +125,11 @@ class Link:
         kept = self.route.socket
         if kept is None or not kept.exists():
             return None
-        shell = None
         try:
-            shell = start(lambda command: Session(kept, command))
-            shell.wait()
+            return _over(kept, start, OPENS_WITHIN_S)
         except OSError:
-            if shell is not None:
-                shell.close()
             multiplex.stop(kept)
             return None
-        return shell
 
     def _over_new(self, start: Callable[[Callable[[str], Stream]], Shell]) -> Shell:
         login = self._login_alone if self.route.socket is None else self._login_to_keep
@@ -164,13 +160,7 @@ class Link:
         if status != 0:
             raise unreachable(self.route, said)
         # A host of which nothing is known yet has the time that its runner has.
-        shell = start(lambda command: Session(kept, command, STARTS_WITHIN_S))
-        try:
-            shell.wait(STARTS_WITHIN_S)
-        except OSError:
-            shell.close()
-            raise
-        return shell
+        return _over(kept, start, STARTS_WITHIN_S)
 
     def _login_alone(self, start: Callable[[Callable[[str], Stream]], Shell]) -> Shell:
         """A connection that ends with its one session."""
@@ -192,6 +182,17 @@ class Link:
                 raise unreachable(self.route, said) from None
             raise OSError(str(error)) from None
         return shell
+
+
+def _over(kept: Path, start: Callable[[Callable[[str], Stream]], Shell], seconds: float) -> Shell:
+    """What runs in a session over an open connection, which the host opens within so many seconds."""
+    shell = start(lambda command: Session(kept, command, seconds))
+    try:
+        shell.wait()
+    except OSError:
+        shell.close()
+        raise
+    return shell
 
 
 def _ended(login: Program, seconds: float) -> int | None:
