@@ -6,10 +6,11 @@ that stay on the right side of the limit (silent all along).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from deploys.components.monitoring import collected
 from deploys.components.monitoring.exporters import has_postgres
 from deploys.components.monitoring.measures import Measure, measures
 from deploys.components.monitoring.rule import Rule
@@ -150,6 +151,27 @@ def _clients(value: float, most: int = 1000) -> list[Series]:
     return [steady(f'redis_connected_clients{{job="redis",{HOST}}}', value / 100 * most)]
 
 
+UNIT = f'job="node",{HOST},{SERVICE},unit="x-api@'
+
+
+def _unit_cpu(value: float) -> list[Series]:
+    """Of four cores, beside a unit that does half as much (DF-36)."""
+    cores = [rising(f'node_cpu_seconds_total{{job="node",{HOST},mode="idle",cpu="{cpu}"}}', 0.1) for cpu in range(4)]
+    of = f"mainstay_unit_cpu_seconds_total{{{UNIT}"
+    units = [rising(f'{of}{port}.service"}}', 4 * value * share / 100) for port, share in (("1", 1), ("2", 0.5))]
+    return [*cores, *units]
+
+
+def _unit_memory(value: float) -> list[Series]:
+    """Beside a unit without a limit, which has no share of one."""
+    used, limit = ("mainstay_unit_memory_working_set_bytes", "mainstay_unit_memory_max_bytes")
+    return [
+        steady(f'{used}{{{UNIT}1.service"}}', value * 1e6),
+        steady(f'{limit}{{{UNIT}1.service"}}', 1e8),
+        steady(f'{used}{{{UNIT}2.service"}}', 1e9),
+    ]
+
+
 MAKERS: dict[str, tuple[Maker, float]] = {
     "cpu_pct": (_cpu, STEP),
     "memory_pct": (_memory, 0),
@@ -169,6 +191,15 @@ MAKERS: dict[str, tuple[Maker, float]] = {
     "db_query_ms": (_transactions, STEP),
     "db_disk_pct": (_disk, 0),
     "db_cache_hit_pct": (_blocks, STEP),
+    "unit_cpu_pct": (_unit_cpu, 300),
+    "unit_memory_pct": (_unit_memory, 0),
+    "log_patterns_per_min": (
+        lambda value: [
+            rising(f'log_pattern_total{{job="node",{HOST},{SERVICE},pattern="{pattern}"}}', share * value / 60)
+            for pattern, share in (("ERROR", 1), ("other", 0.05))
+        ],
+        300,
+    ),
     "replication_lag_s": (
         lambda value: [steady(f'mainstay_replication_lag_seconds{{job="postgres",{HOST}}}', value)],
         0,
@@ -317,6 +348,18 @@ def of_metric(metric: str, job: str) -> Case:
     return Case([steady(up, 1), steady(other, 1), told], [steady(up, 1), says])
 
 
+def of_counts(hosts: Sequence[str]) -> Case:
+    """Counts of one host that stand still, beside those of others; and all as new as each look at them."""
+    path = 'file="/var/lib/prometheus/node-exporter/service-measures.prom"'
+
+    def counted(host: str, by: float) -> Series:
+        return Series(f'node_textfile_mtime_seconds{{job="node",host="{host}",{path}}}', 0, by)
+
+    there = [steady(f'up{{job="node",host="{host}"}}', 1) for host in hosts]
+    stands = [counted(host, STEP if at else 0) for at, host in enumerate(hosts)]
+    return Case([*there, *stands], [*there, *(counted(host, STEP) for host in hosts)], 300)
+
+
 def of_event(rule: Rule, targets: dict[str, int], jobs: dict[str, str]) -> Case:
     """The case of a rule that is about no limit; KeyError where nobody wrote one."""
     if rule.alert == "MetricMissing":
@@ -342,6 +385,8 @@ def case_of(env: Environment, rule: Rule) -> Case:
     if rule.alert == "InstancesMissing":
         service = rule.about["service"]
         return of_instances(service, env.services[service].instances.base)
+    if rule.alert == "ServicesNotMeasured":
+        return of_counts([host.name for host in env.hosts.values() if collected.measured(env, host)])
     targets = {job.name: len(job.targets) for job in jobs(env)}
     given = {metric: measure.job for measure in measures(env).values() for metric in measure.metrics}
     return of_event(rule, targets, given)

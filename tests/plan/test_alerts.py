@@ -157,6 +157,7 @@ EVERYDAYAI: Table = {
     "redis_memory_pct": ((79, 81, 96), "RedisMemory", "ttl_and_eviction"),
     "redis_connections_pct": ((79, 81, 96), "RedisConnections", "increase_limit"),
     "redis_evictions_per_s": ((99, 101, 1001), "RedisEvictions", "increase_memory"),
+    "log_patterns_per_min": ((9.9, 10.1, 101), "LogPattern", "read_the_log"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from deploys.components.base.firewall import openings
-from deploys.components.monitoring import consoles, files, targets
+from deploys.components.monitoring import collected, consoles, files, targets
 from deploys.components.monitoring.exporters import exporters
 from deploys.components.monitoring.rules import groups, severities
 from mainstay.errors import InventoryError
@@ -46,6 +47,33 @@ def test_each_host_has_the_exporters_of_what_it_runs(env: Environment) -> None:
     assert found["watched-db"] == ["node", "postgres"]
     assert found["watched-cache"] == ["node", "redis"]
     assert found["watched-mon"] == ["node", "blackbox"]
+
+
+@pytest.mark.covers("LG-11")
+def test_services_are_measured_by_their_logs_and_units(env: Environment) -> None:
+    app = env.hosts["watched-app-1"]
+    wanted = json.loads(managed(env, app, collected.WANTED).content)
+    assert wanted == {"services": {"api": "watched-api"}, "patterns": env.common.logs.patterns}
+    unit = managed(env, app, f"/etc/systemd/system/{collected.NAME}.service").content
+    for line in ("CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict"):
+        assert line in unit.splitlines()
+    assert "OnUnitInactiveSec=15s" in managed(env, app, f"/etc/systemd/system/{collected.TIMER}").content
+    others = [host for host in env.hosts.values() if "app" not in host.roles]
+    assert not [host.name for host in others if collected.files(env, host)]
+
+
+def test_what_is_not_measured_any_more_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = loaded_without_releases(tmp_path, monkeypatch)
+    step = collected.step(env, env.hosts["watched-app-1"])
+    assert not step.files and {collected.WANTED, f"/etc/systemd/system/{collected.TIMER}"} <= set(step.remove)
+    assert f"rm -f {collected.FOUND}" in step.activate
+
+
+def loaded_without_releases(folder: Path, patch: pytest.MonkeyPatch) -> Environment:
+    """As before the first release: the hosts run no service."""
+    root = project(folder, patch)
+    (root / "inventories" / SYSTEM / "releases.yaml").write_text("releases: {}\n")
+    return load(SYSTEM, "production", root=root)
 
 
 def test_a_system_without_the_section_has_none_of_it(tmp_path: Path) -> None:
@@ -259,6 +287,15 @@ def test_pages_have_what_the_runbooks_dashboards_have(env: Environment) -> None:
         (
             ("system.yaml", "start: '09:00'", "start: nine"),
             "monitoring.hours.work.start: found 'nine', expected a time such as 09:00",
+        ),
+        (
+            ("system.yaml", "patterns: [Authentication failed,", "patterns: ['(Authentication failed',"),
+            "logs.patterns[0]: found '(Authentication failed', expected a regular expression of Python",
+        ),
+        (
+            ("system.yaml", "  patterns: [", "  lines: 50  # ["),
+            "thresholds.log_patterns_per_min: found a threshold whose metric no target gives, "
+            "expected a service whose log is looked at, by logs.patterns",
         ),
         (
             ("staging.yaml", "roles: [monitoring]", "roles: [ml]"),

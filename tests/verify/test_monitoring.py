@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from deploys.components.monitoring import consoles, files, rules, targets
+from deploys.components.monitoring import collected, consoles, files, rules, targets
 from deploys.components.monitoring.exporters import Exporter, exporters, measured_services
 from deploys.components.monitoring.model import Section, section
 from deploys.components.monitoring.routing import NOBODY
 from deploys.components.monitoring.rule import duration
+from deploys.components.service.files import running_on
 from mainstay import ports
 from mainstay.inventory import Environment, Host
 
@@ -62,6 +63,39 @@ def test_exporters_measure_what_they_are_for(host: Any, environment: Environment
     """One whose server was restarted learns from its next look that the connection is gone, and fails that one."""
     every = exporters(environment, member)
     _settle(host, lambda: [fault for exporter in every if (fault := _no_measure(host, exporter))], own)
+
+
+@WAITS
+@pytest.mark.roles("app", "ml")
+@pytest.mark.covers("LG-11")
+def test_services_are_measured_by_their_logs_and_units(
+    host: Any, environment: Environment, member: Host, own: Section
+) -> None:
+    """Every pattern of every service is counted, and each unit that runs is measured."""
+    if not collected.measured(environment, member):
+        return
+    timer = host.service(collected.TIMER)
+    assert timer.is_running, f"{collected.TIMER} is not active"
+    assert timer.is_enabled, f"{collected.TIMER} does not start at boot"
+    (node,) = [exporter for exporter in exporters(environment, member) if exporter.kind == "node"]
+    names = [service.name for service in running_on(environment, member)]
+
+    def wrong() -> list[str]:
+        found = {name: value for name, _, value in (line.rpartition(" ") for line in _metrics(host, node))}
+        away = [
+            f"{series} is not measured"
+            for pattern in environment.common.logs.patterns
+            for name in names
+            if (series := f'{collected.LOGGED}{{pattern="{collected.label(pattern)}",service="{name}"}}') not in found
+        ]
+        for name in names:
+            if not any(series.startswith(f'{collected.CPU}{{service="{name}",') for series in found):
+                away.append(f"no unit of {name} is measured")
+        written = float(found.get(f'node_textfile_mtime_seconds{{file="{collected.FOUND}"}}', 0))
+        age = float(found.get("node_time_seconds", 0)) - written
+        return away + ([] if age < collected.oldest_s(environment) else [f"services were measured {age:.0f} s ago"])
+
+    _settle(host, wrong, own)
 
 
 def _no_measure(host: Any, exporter: Exporter) -> str:

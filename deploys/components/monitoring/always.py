@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from deploys.components.monitoring import collected
 from deploys.components.monitoring.exporters import measured_services
 from deploys.components.monitoring.measures import REAL_DISKS, measures
 from deploys.components.monitoring.rule import Group, Rule, duration
@@ -23,6 +26,7 @@ def always(env: Environment) -> list[Group]:
         "targets": _targets(env),
         "metrics": _metrics(env),
         "services": _services(env),
+        "measures": _measures(env),
         "databases": _databases(env),
         "certificates": _certificates(env),
         "backups": _backups(env),
@@ -86,6 +90,17 @@ def _services(env: Environment) -> list[Rule]:
         summary = f"{{{{ $labels.service }}}} on {_HOST}: {{{{ $value }}}} of {count} instances answer"
         found.append(Rule("InstancesMissing", expr, CRITICAL, 120, summary, about={"service": service.name}))
     return found
+
+
+def _measures(env: Environment) -> list[Rule]:
+    """Counts that stand still look as if nothing were wrong: their file's age tells, and whether it is there."""
+    hosts = [host.name for host in env.hosts.values() if collected.measured(env, host)]
+    if not hosts:
+        return []
+    fresh = f'time() - node_textfile_mtime_seconds{{job="node",file=~".*/{Path(collected.FOUND).name}"}} < 300'
+    expr = f'up{{job="node",host=~"{"|".join(hosts)}"}} == 1 unless on (host) ({fresh})'
+    summary = f"{_HOST}: nobody measures what services log and what their units use"
+    return [Rule("ServicesNotMeasured", expr, WARNING, 300, summary)]
 
 
 def _databases(env: Environment) -> list[Rule]:

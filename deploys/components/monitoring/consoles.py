@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deploys.components.monitoring import collected
 from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.section import section
 from deploys.components.monitoring.targets import jobs
@@ -16,6 +17,7 @@ from mainstay.files import ManagedFile
 from mainstay.inventory import Environment
 from mainstay.render import render
 
+_UNIT = ("host", "unit")
 FOLDER = "/etc/prometheus/consoles"
 
 
@@ -107,8 +109,8 @@ def _of(env: Environment, *names: str) -> list[Panel]:
 def _title(alert: str) -> str:
     """The name of an alert in words: `DatabaseCacheHits` is what `Database cache hits` are about."""
     first, *others = re.findall(r"[A-Z][a-z]*[0-9]*", alert)
-    named = "CPU" if first == "Cpu" else first
-    return " ".join([named, *(word if word[-1].isdigit() else word.lower() for word in others)])
+    words = [first, *(word if word[-1].isdigit() else word.lower() for word in others)]
+    return " ".join("CPU" if word.lower() == "cpu" else word for word in words)
 
 
 def _rate(metric: str, by: str = "host", more: str = "") -> str:
@@ -127,7 +129,15 @@ def _hosts(env: Environment) -> Iterator[Panel]:
 
 
 def _services(env: Environment) -> list[Panel]:
-    return _of(env, "request_rate_per_min", "p95_ms", "p99_ms", "error_rate_pct", "db_connection_errors_per_s")
+    names = ("request_rate_per_min", "p95_ms", "p99_ms", "error_rate_pct", "db_connection_errors_per_s")
+    units = []
+    if collected.has_processes(env):
+        # With what units have that may take as much as there is, too.
+        units = [
+            *_of(env, "unit_cpu_pct", "unit_memory_pct"),
+            Panel("Unit memory, absolute", collected.MEMORY, _UNIT, " B"),
+        ]
+    return [*_of(env, *names), *units, *_of(env, "log_patterns_per_min")]
 
 
 def _databases(env: Environment) -> list[Panel]:

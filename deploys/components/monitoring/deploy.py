@@ -7,7 +7,7 @@ import shlex
 from pyinfra import host as target
 from pyinfra.api import deploy
 
-from deploys.components.monitoring import files
+from deploys.components.monitoring import collected, files
 from deploys.components.monitoring.exporters import exporters, has_nginx, measured_services
 from deploys.operations import units
 from deploys.operations.files import KIT, installed
@@ -53,9 +53,12 @@ def apply() -> None:
             activate=f"{KIT}/nginx-reload",
         )
         installed(site, name="Way to the services' metrics")
+    if environment.services_on(member):
+        installed(collected.step(environment, member), name="Measure services by their logs and units")
     if "monitoring" in member.roles:
         _servers(environment, member)
-    units.running(starts(environment, member), name="Monitoring runs")
+    timers = [collected.TIMER] if collected.measured(environment, member) else []
+    units.running([*starts(environment, member), *timers], name="Monitoring runs")
 
 
 def control(*words: str) -> str:

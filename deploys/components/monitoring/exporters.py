@@ -116,7 +116,16 @@ def variables(env: Environment, exporter: Exporter) -> dict[str, str]:
 
 
 def _node(env: Environment) -> str:
-    units = [f"{env.system}-[^.]+", "nginx", "postgresql@[^.]+", "redis-server", "prometheus[^.]*", "ssh", "chrony"]
+    units = [
+        f"{env.system}-[^.]+",
+        "mainstay-[^.]+",
+        "nginx",
+        "postgresql@[^.]+",
+        "redis-server",
+        "prometheus[^.]*",
+        "ssh",
+        "chrony",
+    ]
     included = f"--collector.systemd.unit-include=({'|'.join(units)})[.]service"
     return f"--collector.systemd {included} --collector.textfile.directory={TEXTFILES}"
 

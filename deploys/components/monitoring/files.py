@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from deploys.components.monitoring import consoles, routing, rules, targets
+from deploys.components.monitoring import collected, consoles, routing, rules, targets
 from deploys.components.monitoring.exporters import (
     BLACKBOX_CONFIG,
     POSTGRES_QUERIES,
@@ -34,6 +34,7 @@ SERVERS = ("prometheus-alertmanager", "prometheus")
 def files(env: Environment, host: Host) -> list[ManagedFile]:
     """What `mainstay render` prints."""
     found = [managed for exporter in exporters(env, host) for managed in of_exporter(env, exporter)]
+    found += collected.files(env, host)
     if measured_services(env, host):
         found.append(metrics_site(env, host))
     if "monitoring" in host.roles:
@@ -111,11 +112,12 @@ def metrics_address(env: Environment, host: Host) -> str:
 
 
 def _started(name: str, values: dict[str, str], *, mode: int = 0o644, sees_host: bool = False) -> list[ManagedFile]:
+    writes = "/var/lib/prometheus" if name in SERVERS else ""
     return [
         ManagedFile(f"/etc/default/{name}", render("monitoring/default.j2", values=values), mode=mode),
         ManagedFile(
             f"/etc/systemd/system/{name}.service.d/50-mainstay.conf",
-            render("monitoring/unit.conf.j2", sees_host=sees_host, state=name in SERVERS),
+            render("monitoring/unit.conf.j2", sees_host=sees_host, writes=writes),
         ),
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploys.components.monitoring import collected
 from deploys.components.monitoring.exporters import has_postgres, has_redis
 from deploys.components.monitoring.section import section
 from deploys.components.redis import model as redis
@@ -64,6 +65,10 @@ def measures(env: Environment) -> dict[str, Measure]:
         found.append(_REPLICATION)
     if any(has_redis(env, host) for host in hosts):
         found += _of_redis(redis.section(env).maxclients)
+    if collected.has_processes(env):
+        found += _of_units()
+    if collected.looks(env):
+        found.append(_LOGS)
     if section(env).metrics:
         found += _of_services()
     return {measure.name: measure for measure in found}
@@ -75,6 +80,8 @@ def known() -> dict[str, str]:
         (_of_hosts(), "a host"),
         ([*_of_postgres([]), _REPLICATION], "a PostgreSQL (with a replica, for its lag) that Mainstay runs"),
         (_of_redis(0), "a Redis that Mainstay runs"),
+        (_of_units(), "a service with processes"),
+        ([_LOGS], "a service whose log is looked at, by logs.patterns"),
         (_of_services(), "a service in monitoring.metrics"),
     ]
     return {measure.name: giver for found, giver in givers for measure in found}
@@ -217,6 +224,45 @@ _REPLICATION = Measure(
     "max by (host) (mainstay_replication_lag_seconds)",
     ("mainstay_replication_lag_seconds",),
     "postgres",
+)
+
+
+def _of_units() -> list[Measure]:
+    """Of each instance by its control group; what has no MemoryMax has no share of it."""
+    of = ("service", "host", "unit")
+    cores = 'count by (host) (node_cpu_seconds_total{job="node",mode="idle"})'
+    memory, limit = (f'{name}{{job="node"}}' for name in (collected.MEMORY, collected.MEMORY_MAX))
+    return [
+        Measure(
+            "unit_cpu_pct",
+            "UnitCpu",
+            "CPU in use by one unit, of all cores together",
+            of,
+            f'100 * sum by (service, host, unit) (rate({collected.CPU}{{job="node"}}[5m])) '
+            f"/ on (host) group_left () {cores}",
+            (),
+            "node",
+        ),
+        Measure(
+            "unit_memory_pct",
+            "UnitMemory",
+            "of MemoryMax in use, without what the kernel can give back",
+            of,
+            f"100 * max by (service, host, unit) ({memory} / {limit})",
+            (),
+            "node",
+        ),
+    ]
+
+
+_LOGS = Measure(
+    "log_patterns_per_min",
+    "LogPattern",
+    "entries of the log that match",
+    ("service", "host", "pattern"),
+    f'60 * sum by (service, host, pattern) (rate({collected.LOGGED}{{job="node"}}[5m]))',
+    (),
+    "node",
 )
 
 

@@ -1,0 +1,120 @@
+"""What services log, counted by the inventory's patterns on a real host, and told when it is too much (LG-11)."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable
+
+import pytest
+
+from deploys.components.monitoring import collected
+from tests.lab.test_monitoring_alerts import in_json
+from tests.lab.test_monitoring_measures import asked
+from tests.lab.watched import ALL, Watched
+
+LINES = {
+    "Authentication failed": "WARN Authentication failed for somebody",
+    "Database connection": "ERROR Database connection lost",
+    "status_code=5": "GET /api/items status_code=502 took 5ms",
+    "Rate limit exceeded": "Rate limit exceeded by 198.18.0.1",
+    "KIE API error": "KIE API error: timeout",
+    'a "b" /c\\d+': 'x a "b" /c123',
+}
+
+
+def counts(watch: Watched) -> dict[str, float]:
+    """By pattern, as Prometheus has them."""
+    found = asked(watch, collected.LOGGED)
+    assert {(labels["host"], labels["service"]) for labels, _ in found} <= {(ALL, "api")}
+    return {labels["pattern"]: value for labels, value in found}
+
+
+def within(seconds: float, what: Callable[[], bool]) -> bool:
+    """Looks every 2 s."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < deadline:
+        time.sleep(2)
+    return found
+
+
+def log(watch: Watched, line: str, tag: str = "watched-api") -> None:
+    """A line as the service would write it."""
+    watch.sh(ALL, f"logger -t {tag} {shlex.quote(line)}")
+
+
+@pytest.mark.covers("LG-11")
+def test_each_line_counts_once_and_only_for_its_pattern_and_service(watch: Watched) -> None:
+    assert within(60, lambda: set(counts(watch)) == set(LINES)), counts(watch)  # zeros, before anything was logged
+    before = counts(watch)
+    for line in LINES.values():
+        log(watch, line)
+        log(watch, line, "other")
+    log(watch, "status_code=404 took 3ms")
+    wanted = {pattern: count + 1 for pattern, count in before.items()}
+    assert within(60, lambda: counts(watch) == wanted), (before, counts(watch))
+    time.sleep(15)  # three more runs: what was counted is not counted again
+    assert counts(watch) == wanted
+
+
+@pytest.mark.covers("LG-11")
+def test_too_many_lines_are_told_with_their_pattern_and_their_end(watch: Watched) -> None:
+    watch.forget()
+    storm = "for i in $(seq 200); do logger -t watched-api 'KIE API error: again'; sleep 1; done"
+    watch.sh(ALL, f"systemd-run -q --unit=storm bash -c {shlex.quote(storm)}")
+    try:
+        (told, *_) = watch.wait_for(in_json("firing", "warning", "LogPattern"), 150)
+    finally:
+        watch.sh(ALL, "systemctl stop storm")
+    assert (told["labels"]["host"], told["labels"]["service"]) == (ALL, "api")
+    assert told["labels"]["pattern"] == "KIE API error"
+    assert "entries of the log that match, above 10" in told["annotations"]["summary"]
+    watch.wait_for(in_json("resolved", "warning", "LogPattern"), 400)
+
+
+def test_what_was_logged_while_nobody_counted_is_counted_later(watch: Watched) -> None:
+    watch.sh(ALL, f"systemctl stop {collected.TIMER}")
+    before = counts(watch)
+    for _ in range(3):
+        log(watch, "Rate limit exceeded")
+    watch.sh(ALL, "journalctl --rotate; sleep 6")
+    assert counts(watch) == before
+    watch.sh(ALL, f"systemctl start {collected.TIMER}")
+    assert within(60, lambda: counts(watch)["Rate limit exceeded"] == before["Rate limit exceeded"] + 3)
+
+
+def test_a_count_that_fails_is_found_by_verification_and_keeps_what_it_has(watch: Watched) -> None:
+    """The counter may read no more: the unit fails, the file stands, and all is well when it may again."""
+    before = counts(watch)
+    drop_in = f"/run/systemd/system/{collected.NAME}.service.d"
+    deny = f"mkdir -p {drop_in}; printf '[Service]\\nInaccessiblePaths=/usr/bin/journalctl\\n' > {drop_in}/deny.conf"
+    watch.sh(ALL, f"{deny}; systemctl daemon-reload")
+    try:
+        said = watch.sh(ALL, f"systemctl start {collected.NAME}.service; systemctl is-failed {collected.NAME}.service")
+        assert said.split()[-1] == "failed"
+        time.sleep(collected.oldest_s(watch.environment))
+        verified = watch.mainstay("verify", watch.target, "--limit", ALL)
+        assert verified.returncode != 0
+        assert re.search(r"services were measured \d+ s ago", verified.stdout + verified.stderr)
+    finally:
+        watch.sh(ALL, f"rm -r {drop_in}; systemctl daemon-reload; systemctl start {collected.NAME}.service")
+    assert counts(watch) == before
+
+
+@pytest.mark.covers("MT-15")
+def test_a_busy_unit_is_seen_by_its_share_of_the_host(watch: Watched) -> None:
+    """One processor of the host's, for a minute and a half: by the host's own count, and by the unit's."""
+    cores = int(watch.sh(ALL, "nproc"))
+    group = watch.sh(ALL, "systemctl show --value --property=ControlGroup watched-api@18000").strip()
+    procs = shlex.quote(f"/sys/fs/cgroup{group}/cgroup.procs")
+    busy = f"echo $$ > {procs} && exec timeout 90 sh -c 'while :; do :; done'"
+    watch.sh(ALL, f"setsid --fork bash -c {shlex.quote(busy)} > /dev/null 2>&1")
+    time.sleep(75)
+    query = collected.CPU + f'{{host="{ALL}",unit="watched-api@18000.service"}}'
+    ((_, rate),) = asked(watch, f"rate({query}[1m])")
+    ((_, idle),) = asked(watch, f'sum by (host) (rate(node_cpu_seconds_total{{host="{ALL}",mode="idle"}}[1m]))')
+    assert 0.6 < rate <= 1.05, f"{rate:.2f} processors"
+    assert idle <= cores - 0.6
+    ((labels, share),) = asked(watch, 'mainstay:unit_cpu_pct{unit="watched-api@18000.service"}')
+    assert labels["service"] == "api" and 0 < share <= 100 / cores + 1
