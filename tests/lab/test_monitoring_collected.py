@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def test_each_line_counts_once_and_only_for_its_pattern_and_service(watch: Watch
     log(watch, "status_code=404 took 3ms")
     wanted = {pattern: count + 1 for pattern, count in before.items()}
     assert within(60, lambda: counts(watch) == wanted), (before, counts(watch))
-    time.sleep(15)  # three more runs: what was counted is not counted again
+    time.sleep(15)  # three more looks: what was counted is not counted again
     assert counts(watch) == wanted
 
 
@@ -74,31 +73,29 @@ def test_too_many_lines_are_told_with_their_pattern_and_their_end(watch: Watched
 
 
 def test_what_was_logged_while_nobody_counted_is_counted_later(watch: Watched) -> None:
-    watch.sh(ALL, f"systemctl stop {collected.TIMER}")
+    watch.sh(ALL, f"systemctl stop {collected.UNIT}")
     before = counts(watch)
     for _ in range(3):
         log(watch, "Rate limit exceeded")
     watch.sh(ALL, "journalctl --rotate; sleep 6")
     assert counts(watch) == before
-    watch.sh(ALL, f"systemctl start {collected.TIMER}")
+    watch.sh(ALL, f"systemctl start {collected.UNIT}")
     assert within(60, lambda: counts(watch)["Rate limit exceeded"] == before["Rate limit exceeded"] + 3)
 
 
 def test_a_count_that_fails_is_found_by_verification_and_keeps_what_it_has(watch: Watched) -> None:
-    """The counter may read no more: the unit fails, the file stands, and all is well when it may again."""
+    """It may read no more: it is started anew in vain, the file stands, and all is well when it may again."""
     before = counts(watch)
-    drop_in = f"/run/systemd/system/{collected.NAME}.service.d"
+    drop_in = f"/run/systemd/system/{collected.UNIT}.d"
     deny = f"mkdir -p {drop_in}; printf '[Service]\\nInaccessiblePaths=/usr/bin/journalctl\\n' > {drop_in}/deny.conf"
-    watch.sh(ALL, f"{deny}; systemctl daemon-reload")
+    watch.sh(ALL, f"{deny}; systemctl daemon-reload; systemctl restart {collected.UNIT}")
     try:
-        said = watch.sh(ALL, f"systemctl start {collected.NAME}.service; systemctl is-failed {collected.NAME}.service")
-        assert said.split()[-1] == "failed"
         time.sleep(collected.oldest_s(watch.environment))
         verified = watch.mainstay("verify", watch.target, "--limit", ALL)
         assert verified.returncode != 0
-        assert re.search(r"services were measured \d+ s ago", verified.stdout + verified.stderr)
+        assert "services are measured" in verified.stdout + verified.stderr
     finally:
-        watch.sh(ALL, f"rm -r {drop_in}; systemctl daemon-reload; systemctl start {collected.NAME}.service")
+        watch.sh(ALL, f"rm -r {drop_in}; systemctl daemon-reload; systemctl restart {collected.UNIT}")
     assert counts(watch) == before
 
 

@@ -54,10 +54,10 @@ def test_services_are_measured_by_their_logs_and_units(env: Environment) -> None
     app = env.hosts["watched-app-1"]
     wanted = json.loads(managed(env, app, collected.WANTED).content)
     assert wanted == {"services": {"api": "watched-api"}, "patterns": env.common.logs.patterns}
-    unit = managed(env, app, f"/etc/systemd/system/{collected.NAME}.service").content
+    unit = managed(env, app, f"/etc/systemd/system/{collected.UNIT}").content
     for line in ("CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict"):
         assert line in unit.splitlines()
-    assert "OnUnitInactiveSec=15s" in managed(env, app, f"/etc/systemd/system/{collected.TIMER}").content
+    assert f"{collected.SCRIPT} {collected.WANTED} {collected.FOUND} 15\n" in unit
     others = [host for host in env.hosts.values() if "app" not in host.roles]
     assert not [host.name for host in others if collected.files(env, host)]
 
@@ -65,7 +65,7 @@ def test_services_are_measured_by_their_logs_and_units(env: Environment) -> None
 def test_what_is_not_measured_any_more_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env = loaded_without_releases(tmp_path, monkeypatch)
     step = collected.step(env, env.hosts["watched-app-1"])
-    assert not step.files and {collected.WANTED, f"/etc/systemd/system/{collected.TIMER}"} <= set(step.remove)
+    assert not step.files and {collected.WANTED, f"/etc/systemd/system/{collected.UNIT}"} <= set(step.remove)
     assert f"rm -f {collected.FOUND}" in step.activate
 
 

@@ -74,9 +74,9 @@ def test_services_are_measured_by_their_logs_and_units(
     """Every pattern of every service is counted, and each unit that runs is measured."""
     if not collected.measured(environment, member):
         return
-    timer = host.service(collected.TIMER)
-    assert timer.is_running, f"{collected.TIMER} is not active"
-    assert timer.is_enabled, f"{collected.TIMER} does not start at boot"
+    unit = host.service(collected.UNIT)
+    assert unit.is_running, f"{collected.UNIT} is not active"
+    assert unit.is_enabled, f"{collected.UNIT} does not start at boot"
     (node,) = [exporter for exporter in exporters(environment, member) if exporter.kind == "node"]
     names = [service.name for service in running_on(environment, member)]
 

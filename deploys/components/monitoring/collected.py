@@ -1,6 +1,6 @@
 """What no exporter tells of services: how often their logs match the inventory's patterns, what their units use.
 
-A timer has the host's own script read the journal and the control groups, and leave it for the node exporter.
+A script of the host's own reads the journal and the control groups, again and again, for the node exporter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mainstay.inventory import Environment, Host
 from mainstay.render import render
 
 NAME = "mainstay-service-measures"
-TIMER = f"{NAME}.timer"
+UNIT = f"{NAME}.service"
 SCRIPT = f"{KIT}/service-measures"
 WANTED = "/etc/mainstay/service-measures.json"
 FOUND = f"{TEXTFILES}/service-measures.prom"
@@ -27,11 +27,11 @@ CPU = "mainstay_unit_cpu_seconds_total"
 MEMORY = "mainstay_unit_memory_working_set_bytes"
 MEMORY_MAX = "mainstay_unit_memory_max_bytes"
 
-_UNITS = {kind: f"/etc/systemd/system/{NAME}.{kind}" for kind in ("service", "timer")}
+_PATH = f"/etc/systemd/system/{UNIT}"
 # What is not wanted any more ends, and its measurements with it: they would stand still for ever.
 _ACTIVATE = (
-    f"systemctl daemon-reload; if [ -e {_UNITS['timer']} ]; then systemctl try-restart {TIMER}; "
-    f"else systemctl stop {TIMER} {NAME}.service 2>/dev/null || true; rm -f {shlex.quote(FOUND)}; fi"
+    f"systemctl daemon-reload; if [ -e {_PATH} ]; then systemctl try-restart {UNIT}; "
+    f"else systemctl stop {UNIT} 2>/dev/null || true; rm -f {shlex.quote(FOUND)}; fi"
 )
 
 
@@ -51,29 +51,28 @@ def measured(env: Environment, host: Host) -> bool:
 
 
 def files(env: Environment, host: Host) -> list[ManagedFile]:
-    """Of which services, what is looked for in their logs, and when; empty where the host runs none."""
+    """Of which services, what is looked for in their logs, and how often; empty where the host runs none."""
     # The name of each in the journal is its unit's.
     services = {service.name: f"{env.system}-{service.name}" for service in running_on(env, host)}
     if not services:
         return []
     text = json.dumps({"services": services, "patterns": env.common.logs.patterns}, indent=2, ensure_ascii=False)
-    words = {"kit": KIT, "wanted": WANTED, "found": FOUND}
+    words = {"kit": KIT, "wanted": WANTED, "found": FOUND, "seconds": f"{section(env).interval:g}"}
     unit = render("monitoring/service-measures.service.j2", **words, writes=TEXTFILES, sees_host=False)
-    timer = render("monitoring/service-measures.timer.j2", seconds=f"{section(env).interval:g}s")
-    return [ManagedFile(WANTED, f"{text}\n"), ManagedFile(_UNITS["service"], unit), ManagedFile(_UNITS["timer"], timer)]
+    return [ManagedFile(WANTED, f"{text}\n"), ManagedFile(_PATH, unit)]
 
 
 def step(env: Environment, host: Host) -> FileSet:
     """The same as one step, which takes it all away where the host runs no service any more."""
     wanted = files(env, host)
-    gone = [] if wanted else [WANTED, *_UNITS.values()]
+    gone = [] if wanted else [WANTED, _PATH]
     # After a put-back there may be nothing to look at.
     check = f"if [ -e {WANTED} ]; then {SCRIPT} {WANTED}; fi"
-    return FileSet(wanted, remove=gone, check=check, activate=_ACTIVATE, units=[TIMER])
+    return FileSet(wanted, remove=gone, check=check, activate=_ACTIVATE, units=[UNIT])
 
 
 def oldest_s(env: Environment) -> float:
-    """Seconds after which what was found is too old: a few runs, each of which may wait for a busy machine."""
+    """Seconds after which what was found is too old: a few looks, each of which may wait for a busy machine."""
     return max(60.0, 4 * section(env).interval)
 
 

@@ -57,8 +57,8 @@ def apply() -> None:
         installed(collected.step(environment, member), name="Measure services by their logs and units")
     if "monitoring" in member.roles:
         _servers(environment, member)
-    timers = [collected.TIMER] if collected.measured(environment, member) else []
-    units.running([*starts(environment, member), *timers], name="Monitoring runs")
+    own = [collected.UNIT] if collected.measured(environment, member) else []
+    units.running([*starts(environment, member), *own], name="Monitoring runs")
 
 
 def control(*words: str) -> str:
