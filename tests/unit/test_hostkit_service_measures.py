@@ -173,6 +173,25 @@ def test_a_pattern_that_this_python_does_not_take_is_refused(counter: Counter) -
     assert (counter.run(counted=False).returncode, counter.counts()["api", "status_code=5"]) == (0, 0)
 
 
+def test_looks_go_on_from_each_other(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of them in one process, with an entry more before each but the first."""
+    monkeypatch.setenv("PATH", str(counter.folder))
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+        counter.log("status_code=500")
+        (counter.folder / "entries.json").write_text(json.dumps(counter.entries))
+
+    main = _function("main")
+    monkeypatch.setattr(main.__globals__["time"], "sleep", pause)
+    with pytest.raises(KeyboardInterrupt):
+        main(str(counter.folder / "wanted.json"), str(counter.counted), "15")
+    assert (pauses, counter.counts()["api", "status_code=5"]) == ([15.0] * 3, 2)
+
+
 def test_a_host_without_patterns_has_neither_counts_nor_a_place_in_the_journal(tmp_path: Path) -> None:
     counter = Counter(tmp_path)
     counter.want([])

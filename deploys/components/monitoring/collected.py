@@ -16,8 +16,7 @@ from mainstay.files import FileSet, ManagedFile
 from mainstay.inventory import Environment, Host
 from mainstay.render import render
 
-NAME = "mainstay-service-measures"
-UNIT = f"{NAME}.service"
+UNIT = "mainstay-service-measures.service"
 SCRIPT = f"{KIT}/service-measures"
 WANTED = "/etc/mainstay/service-measures.json"
 FOUND = f"{TEXTFILES}/service-measures.prom"
