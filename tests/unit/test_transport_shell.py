@@ -142,6 +142,25 @@ def test_a_change_ends_the_questions_in_hand_and_runs_alone(shell: Shell) -> Non
             result(future, 5)
 
 
+SLOW_TO_GROUP = """package SlowToGroup;
+*CORE::GLOBAL::setpgrp = sub { select undef, undef, undef, 0.2 unless $_[0]; CORE::setpgrp($_[0], $_[1]) };
+1;
+"""
+
+
+def test_a_question_that_has_just_begun_is_ended_too(tmp_path: Path) -> None:
+    """It went on beside the change, once in fifty times on a busy host, where it had not made itself a group yet."""
+    (tmp_path / "SlowToGroup.pm").write_text(SLOW_TO_GROUP)
+    with opened(f"export PERL5LIB={tmp_path} PERL5OPT=-MSlowToGroup") as shell:
+        shell.wait()
+        asked = shell.ask(f"echo late > {tmp_path}/trace")
+        time.sleep(0.1)
+        result(shell.change("sleep 0.3"), 10)
+        with pytest.raises(Forgotten):
+            result(asked, 5)
+        assert not (tmp_path / "trace").exists()
+
+
 def test_forgetting_ends_questions_only(shell: Shell) -> None:
     waiting = shell.ask("sleep 30")
     shell.forget()

@@ -53,6 +53,7 @@ sub begin {
         POSIX::dup2(fileno $job->{to_e}, 2);
         exec "/bin/sh", "-c", $job->{command} or POSIX::_exit(127);
     }
+    setpgrp $pid, 0;    # on both sides, as what ends a group may come before the child has made itself one
     delete @$job{"to_o", "to_e"};
     close $from;
     $_->blocking(0) for $job->{o}, $job->{e}, $job->{feed};
