@@ -229,15 +229,26 @@ def test_a_unit_without_a_limit_has_none_and_one_that_has_ended_has_nothing(tmp_
 
 
 def test_units_that_run_are_found_by_their_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = "Id=shop-api@1.service\\nControlGroup=/a\\n\\nId=shop-api@2.service\\nControlGroup=\\n"
-    answer = f'#!/bin/sh\n[ "$3" != "shop-api@*.service" ] || printf "{blocks}"\n'
+    """All of them by one call."""
+    units = [
+        "shop-api@1.service\\nControlGroup=/a",
+        "shop-api@2.service\\nControlGroup=",
+        "shop-job@1.service\\nControlGroup=/b",
+    ]
+    blocks = "\\n\\n".join(f"Id={unit}" for unit in units)
+    answer = f'#!/bin/sh\n[ "$*" != "$WANTED" ] || printf "{blocks}\\n"\n'
+    monkeypatch.setenv("WANTED", "show --property=Id,ControlGroup -- shop-api@*.service shop-job@*.service")
     Counter(tmp_path).program("systemctl", answer)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     used = _function("used")
     used.__globals__["of_group"] = lambda group: {"cpu": str(group)}
     used.__globals__["CPU"] = "cpu"
-    found = used({"api": "shop-api", "other": "shop-other"})
-    assert found["cpu"] == [('service="api",unit="shop-api@1.service"', "/sys/fs/cgroup/a")]
+    found = used({"api": "shop-api", "job": "shop-job"})
+    assert found["cpu"] == [
+        ('service="api",unit="shop-api@1.service"', "/sys/fs/cgroup/a"),
+        ('service="job",unit="shop-job@1.service"', "/sys/fs/cgroup/b"),
+    ]
+    assert not any(used({}).values())
 
 
 @given(
