@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench import ground, hosts, matrix, meter, report, targets
+from bench import ground, hosts, matrix, meter, record, report, targets
 from bench.cells import Series, Store
 from bench.contenders import CONTENDERS
 from bench.errors import BenchError
@@ -54,7 +54,8 @@ def _bench(options: argparse.Namespace) -> int:
         if left:
             say(f"{left} cells are left; the same command goes on with them")
             return 0
-    report.write(store.rows(), ROOT / "docs", _about(store), METHOD.read_text())
+    rows = record.joined(record.read(ROOT / "docs" / "benchmarks.json"), store.rows())
+    report.write(rows, ROOT / "docs", _about(rows), METHOD.read_text())
     say("written: docs/benchmarks.md, its plot, and every run in docs/benchmarks.json")
     return 0
 
@@ -80,16 +81,14 @@ def _measure(series: list[Series], store: Store, seconds: float) -> int:
     return 0
 
 
-def _about(store: Store) -> list[str]:
-    rows = store.rows()
+def _about(rows: record.Rows) -> list[str]:
     if not rows:
         raise BenchError("found no results, expected some in artefacts/bench: bin/bench measures them")
     few = any(len(runs) < 3 for runs in rows.values())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     machine = f"{os.cpu_count()} cores and {memory} GB, Linux {platform.release()}, Python {platform.python_version()}"
     return [
-        "Written by `bin/bench`, from runs at " + ", ".join(f"`{commit}`" for commit in report.commits(rows)) + ".",
-        f"Controller and hosts share one machine: {machine}.",
+        f"Written by `bin/bench`. Controller and hosts share one machine: {machine}.",
         *(["**A first look**: some rows have fewer than three runs, and no spread."] if few else []),
     ]
 

@@ -1,4 +1,4 @@
-"""The bars that the bench is measured against, each computed from the same run's medians; pure."""
+"""The bars that the bench is measured against, each computed within a sitting; pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import sittings
 from bench.cells import Row
-from bench.statistics import ratio, shown, summary
+from bench.statistics import shown, summary
 
 Rows = Mapping[Row, Sequence[Mapping[str, Any]]]
 # What is found for a bar: a number, or None where its cells were not measured.
@@ -45,50 +46,53 @@ class Bar:
 
 
 def values(rows: Rows, row: Row, key: str = "seconds") -> list[float]:
-    """One measurement of all runs of a row; empty where there are none."""
-    return [float(run[key]) for run in rows.get(row, ())]
+    """One measurement of a row's runs, of the sitting that has most of them; empty where there are none."""
+    return [float(run[key]) for run in sittings.fullest(rows.get(row, ()))]
 
 
 def times(case: str, slow: str, fast: str, hosts: int, rtt_ms: int) -> Found:
     """How many times longer `slow` takes than `fast`."""
 
     def found(rows: Rows) -> float | None:
-        of, to = (values(rows, Row(case, name, hosts, rtt_ms)) for name in (slow, fast))
-        return ratio(of, to) if of and to else None
+        return sittings.ratio(*(rows.get(Row(case, name, hosts, rtt_ms), ()) for name in (slow, fast)))
 
     return found
 
 
-def start_of(rows: Rows, contender: str) -> float:
-    """Median seconds of a contender's start-up; 0 for what is measured without it."""
-    found = values(rows, Row("start", contender, 1, 0))
-    return summary(found).median if found else 0.0
+def start_of(rows: Rows, contender: str, sitting: str) -> float | None:
+    """Median seconds of a contender's start-up in a sitting; None where that was not measured."""
+    runs = rows.get(Row("start", contender, 1, 0), ())
+    found = [sittings.seconds(run) for run in runs if sittings.of(run) == sitting]
+    return summary(found).median if found else None
 
 
 def over_floor(hosts: int, rtt_ms: int) -> Found:
     """A plan with cold connections against the floor, start-up left out on both sides."""
 
     def found(rows: Rows) -> float | None:
-        mine, floor = (values(rows, Row("plan", name, hosts, rtt_ms)) for name in ("mainstay", "floor"))
-        if not mine or not floor or not all(start_of(rows, name) for name in ("mainstay", "floor")):
-            return None
-        mine = [value - start_of(rows, "mainstay") for value in mine]
-        return ratio(mine, [value - start_of(rows, "floor") for value in floor])
+        def without_start(contender: str) -> sittings.Value:
+            def value(run: sittings.Run) -> float | None:
+                start = start_of(rows, contender, sittings.of(run))
+                return None if start is None else sittings.seconds(run) - start
+
+            return value
+
+        mine, floor = (rows.get(Row("plan", name, hosts, rtt_ms), ()) for name in ("mainstay", "floor"))
+        return sittings.ratio(mine, floor, value=without_start("mainstay"), other=without_start("floor"))
 
     return found
 
 
-def outside_apt(rows: Rows, row: Row) -> list[float]:
-    """Seconds of each run without those that its slowest host spent inside dpkg."""
-    return [whole - apt for whole, apt in zip(values(rows, row), values(rows, row, "in_apt"), strict=True)]
+def outside_apt(run: sittings.Run) -> float:
+    """Seconds of a run without those that its slowest host spent inside dpkg."""
+    return float(run["seconds"]) - float(run["in_apt"])
 
 
 def times_outside_apt(slow: str, fast: str, hosts: int) -> Found:
     """As `times`, for a first apply, with the time inside apt taken out on both sides."""
 
     def found(rows: Rows) -> float | None:
-        of, to = (outside_apt(rows, Row("first", name, hosts, 0)) for name in (slow, fast))
-        return ratio(of, to) if of and to else None
+        return sittings.ratio(*(rows.get(Row("first", name, hosts, 0), ()) for name in (slow, fast)), value=outside_apt)
 
     return found
 
@@ -107,8 +111,10 @@ def growth(case: str, contender: str, many: int, few: int) -> Found:
     """Time a host at `many` hosts against that at `few`."""
 
     def found(rows: Rows) -> float | None:
-        of, to = (values(rows, Row(case, contender, count, 0)) for count in (many, few))
-        return ratio([one / many for one in of], [one / few for one in to]) if of and to else None
+        of, to = (rows.get(Row(case, contender, count, 0), ()) for count in (many, few))
+        return sittings.ratio(
+            of, to, value=lambda run: sittings.seconds(run) / many, other=lambda run: sittings.seconds(run) / few
+        )
 
     return found
 

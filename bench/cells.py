@@ -24,6 +24,16 @@ class Row:
     hosts: int
     rtt_ms: int
 
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> Row:
+        """The row that a result belongs to.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no result.
+        """
+        float(run["seconds"])
+        return cls(run["case"], run["contender"], int(run["hosts"]), int(run["rtt_ms"]))
+
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -96,8 +106,7 @@ class Store:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 values = json.loads(path.read_text())
-                row = Row(values["case"], values["contender"], int(values["hosts"]), int(values["rtt_ms"]))
-                values["seconds"] = float(values["seconds"])
+                row = Row.of(values)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise BenchError(
                     f"{path}: found {error}, expected a result of the bench; remove it, or --fresh"

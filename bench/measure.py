@@ -7,9 +7,10 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from bench.matrix import RIVALS
 # Longer than any single run of the slowest contender on two cores.
 CELL_LIMIT_S = 3600
 _JOURNAL = ("500M", "501M")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 Say = Callable[[str], None]
 
@@ -39,6 +41,7 @@ class Bench:
     _place: str = ""
     _carrier: subprocess.Popen[bytes] | None = None
     _round_trip: float = 0.0
+    _loop: float = 0.0
 
     def close(self) -> None:
         """Takes the slow line away."""
@@ -52,6 +55,7 @@ class Bench:
             BenchError: a contender did not do what it should; what was measured before it is kept.
         """
         ends = time.monotonic() + seconds
+        self._loop = median(_loop() for _ in range(5))
         try:
             for at, cell in enumerate(cells):
                 if time.monotonic() > ends:
@@ -122,7 +126,10 @@ class Bench:
             "in_apt": hosts.in_apt(place, names) if cell.row.case == "first" else 0,
             "round_trip_ms": self._round_trip,
             "line_cpu": self._carrier_cpu() - carried,
+            **_of_second(said),
             "said": said,
+            "sitting": BOOT.read_text().strip(),
+            "loop": self._loop,
             "commit": _commit(),
             "at": int(time.time()),
         }
@@ -137,7 +144,7 @@ class Bench:
 def warm(ground: Ground, cells: Sequence[Cell]) -> None:
     """Gets everybody ready for the cells of one series: whose first run is dearer is not measured by it.
 
-    Mainstay learns what it asks in this case. Ansible's own playbook runs once, for what its modules need on the hosts.
+    Mainstay learns what it asks in this case. Ansible's own playbook brings what its modules need on the hosts.
 
     Raises:
         BenchError: the playbook failed, or Mainstay finds something to change after it.
@@ -158,12 +165,14 @@ def warm(ground: Ground, cells: Sequence[Cell]) -> None:
 
 
 def _accustom(ground: Ground, names: Sequence[str]) -> None:
+    """Only the packages: the rest is there already, and the whole playbook takes half an hour on twenty hosts."""
     rivals.install()
     rivals.write_inventory(ground)
-    one = contender("line", "ansible")
-    cost = meter.run(one.words(ground, names), {**ground.variables, **one.variables()}, ground.project, CELL_LIMIT_S)
-    if fault := one.wrong(cost.code, cost.out, cost.err):
-        raise BenchError(f"the playbook on {len(names)} hosts {fault}")
+    words = rivals.command(ground, names, "--tags", "packages")
+    variables = {**ground.variables, **rivals.variables(mitogen=False)}
+    cost = meter.run(words, variables, ground.project, CELL_LIMIT_S)
+    if fault := rivals.converged(cost.code, cost.out, cost.err):
+        raise BenchError(f"the playbook's packages on {len(names)} hosts {fault}")
 
 
 @contextmanager
@@ -184,6 +193,20 @@ def _said(out: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _of_second(said: Mapping[str, Any]) -> dict[str, float]:
+    """Processor seconds of the second of two rounds, whose connections were open, as a driver counted them."""
+    if said.get("outcomes"):
+        return {"cpu_open": float(said["outcomes"][-1]["cpu"])}
+    return {"cpu_open": float(said["cpu"][-1])} if isinstance(said.get("cpu"), list) else {}
+
+
+def _loop() -> float:
+    """Seconds of ten million turns: how fast this machine is now."""
+    began = time.perf_counter()
+    sum(range(10_000_000))
+    return time.perf_counter() - began
 
 
 def _commit() -> str:

@@ -23,6 +23,8 @@ _GROUP = "mainstay-bench"
 # Where SSH masters of contenders listen; they are killed with their run, and leave their sockets behind.
 SOCKETS = Path("/run/mainstay-bench")
 _SAMPLE_S = 0.2
+# How much longer than a look the pause behind it is, at least: many processes are not to be slowed by being counted.
+_PAUSES = 50
 _ENTER = 'echo $$ > "$0"; exec "$@"'
 
 
@@ -33,7 +35,7 @@ class Cost:
     Attributes:
         seconds: wall time.
         cpu: processor seconds of all its processes.
-        memory: bytes that its processes had to themselves at the peak, together (PSS, looked at five times a second).
+        memory: bytes that its processes had to themselves at the peak, together (PSS, five looks a second at most).
     """
 
     seconds: float
@@ -160,8 +162,11 @@ def peak(look: Callable[[], int], every_s: float = _SAMPLE_S) -> Iterator[list[i
     most, over = [0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(every_s):
+        pause = every_s
+        while not over.wait(pause):
+            began = time.perf_counter()
             most[0] = max(most[0], look())
+            pause = max(every_s, _PAUSES * (time.perf_counter() - began))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

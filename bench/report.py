@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
+from bench import record, sittings
 from bench.bars import BARS, Rows, outside_apt, start_of, values
 from bench.cells import Row
 from bench.plot import drawing
-from bench.statistics import Summary, ratio, shown, summary
+from bench.statistics import Summary, shown, summary
 
 CASES = {
     "start": "Start-up of Python",
@@ -51,6 +51,8 @@ def page(rows: Rows, about: Sequence[str], method: str) -> str:
         "",
         *about,
         "",
+        *(sittings.legend(list(chain.from_iterable(rows.values()))) if rows else []),
+        "",
         "## Bars",
         "",
         *_bars(rows),
@@ -83,16 +85,9 @@ def plot(rows: Rows) -> str:
 
 def write(rows: Rows, folder: Path, about: Sequence[str], method: str) -> None:
     """Writes the page, its plot, and every run with all that was counted of it."""
-    runs = [{key: value for key, value in run.items() if key != "said"} for row in sorted(rows) for run in rows[row]]
-    (folder / "benchmarks.json").write_text("\n".join(["[", *_lines(runs), "]", ""]))
+    record.write(folder / "benchmarks.json", rows)
     (folder / "benchmarks.svg").write_text(plot(rows))
     (folder / "benchmarks.md").write_text(page(rows, about, method))
-
-
-def _lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line of JSON for each run, so that a change of one is a change of one line."""
-    texts = [json.dumps(run, sort_keys=True) for run in runs]
-    return [f"{text}," for text in texts[:-1]] + texts[-1:]
 
 
 def _bars(rows: Rows) -> list[str]:
@@ -106,7 +101,7 @@ def _bars(rows: Rows) -> list[str]:
 def busy(rows: Rows, row: Row) -> list[float]:
     """How much of the machine's processors each run used: at 1 it waits for them, and not for the network."""
     found = []
-    for run in rows[row]:
+    for run in sittings.fullest(rows[row]):
         work = float(run["cpu"]) + float(run["hosts_cpu"]) * row.hosts + float(run["line_cpu"])
         found.append(work / float(run["whole_seconds"]) / float(run["cores"]))
     return found
@@ -118,9 +113,10 @@ def limits(rows: Rows) -> list[str]:
     for hosts, rtt_ms in sorted({(row.hosts, row.rtt_ms) for row in rows if row.case == "plan"}, reverse=True):
         times = {}
         for contender in ("floor", "mainstay"):
-            if all(rows.get(Row("plan", each, hosts, rtt_ms)) for each in (contender, "pyinfra")):
-                found = (values(rows, Row("plan", each, hosts, rtt_ms)) for each in ("pyinfra", contender))
-                times[contender] = shown(ratio(*found))
+            found = (rows.get(Row("plan", each, hosts, rtt_ms), ()) for each in ("pyinfra", contender))
+            factor = sittings.ratio(*found)
+            if factor is not None:
+                times[contender] = shown(factor)
         if len(times) == 2:
             part = f"{summary(busy(rows, Row('plan', 'pyinfra', hosts, rtt_ms))).median * 100:.0f} %"
             what = f"| {_ground('plan', hosts, rtt_ms)} | {times['floor']}x | {times['mainstay']}x | {part} |"
@@ -138,7 +134,7 @@ def _table(rows: Rows, case: str, hosts: int, rtt_ms: int) -> list[str]:
     found.sort(key=lambda row: list(NAMES).index(row.contender) if row.contender in NAMES else len(NAMES))
     without = "without apt" if case == "first" else "without start-up"
     titles = ["", "seconds, median (range)", without, "against Mainstay", "execs a host", "CPU s here"]
-    titles += ["CPU s a host", "processors busy", "memory MB", "runs"]
+    titles += ["CPU s a host", "processors busy", "memory MB", "runs", "sitting"]
     head = [f"### {_ground(case, hosts, rtt_ms)}", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     return [*head, *(_line(rows, row) for row in found), *_slow_line(rows, found)]
 
@@ -163,23 +159,38 @@ def _used(rows: Rows, row: Row) -> Iterable[tuple[float, float]]:
 def _line(rows: Rows, row: Row) -> str:
     seconds = values(rows, row)
     open_one = row.contender.endswith(_NO_START)
-    start = start_of(rows, _STARTS.get(row.contender, row.contender))
-    middle = summary(seconds).median
-    without = shown(middle - start) if start and not open_one else ("-" if not open_one else shown(middle))
-    if row.case == "first":
-        without = shown(summary(outside_apt(rows, row)).median)
-    own = values(rows, Row(row.case, _mine(row), row.hosts, row.rtt_ms))
-    against = f"{shown(ratio(seconds, own))}x" if own else "-"
+    mine = rows.get(Row(row.case, _mine(row), row.hosts, row.rtt_ms), ())
+    factor = sittings.ratio(rows[row], mine)
+    against = "-" if factor is None else f"{shown(factor)}x"
     numbers = [_median(rows, row, key) for key in ("sessions", "cpu", "hosts_cpu")]
     numbers.append(f"{summary(busy(rows, row)).median * 100:.0f} %")
     if row.case == "first":  # sshd writes sessions down once it is told to, which is in the middle of the run
         numbers[0] = "-"
     memory = f"{summary(values(rows, row, 'memory')).median / (1 << 20):.0f}"
     if open_one and row.case == "plan":  # what both rounds of it cost together says nothing of the second
-        numbers = ["-", *_cpu_of_second(rows, row), "-", "-"]
+        numbers = ["-", _cpu_of_second(rows, row), "-", "-"]
     name = NAMES.get(row.contender, row.contender)
-    cells = [name, str(summary(seconds)), without, against, *numbers, memory, str(len(seconds))]
-    return f"| {' | '.join(cells)} |"
+    cells = [name, str(summary(seconds)), _without(rows, row), against, *numbers, memory, str(len(seconds))]
+    return f"| {' | '.join([*cells, _sittings(rows, row)])} |"
+
+
+def _without(rows: Rows, row: Row) -> str:
+    """The time without what is no matter of the tool: start-up of Python, or the time inside apt."""
+    runs = sittings.fullest(rows[row])
+    middle = summary(values(rows, row)).median
+    if row.case == "first":
+        return shown(summary([outside_apt(run) for run in runs]).median)
+    if row.contender.endswith(_NO_START):
+        return shown(middle)
+    start = start_of(rows, _STARTS.get(row.contender, row.contender), sittings.of(runs[0]))
+    return shown(middle - start) if start else "-"
+
+
+def _sittings(rows: Rows, row: Row) -> str:
+    """The sitting that a line is of, and behind it those whose runs are in its ratio too."""
+    letters = sittings.letters(chain.from_iterable(rows.values()))
+    own = letters[sittings.of(sittings.fullest(rows[row])[0])]
+    return ", ".join([own, *sorted({letters[sittings.of(run)] for run in rows[row]} - {own})])
 
 
 def _mine(row: Row) -> str:
@@ -189,16 +200,10 @@ def _mine(row: Row) -> str:
     return _AGAINST.get(row.contender, "mainstay")
 
 
-def _cpu_of_second(rows: Rows, row: Row) -> list[str]:
+def _cpu_of_second(rows: Rows, row: Row) -> str:
     """Processor seconds here of the round with open connections, as its driver counted them."""
-    found = []
-    for run in rows[row]:
-        said: Mapping[str, Any] = run.get("said", {})
-        if said.get("outcomes"):
-            found.append(float(said["outcomes"][-1]["cpu"]))
-        elif isinstance(said.get("cpu"), list):
-            found.append(float(said["cpu"][-1]))
-    return [shown(summary(found).median)] if found else ["-"]
+    found = [float(run["cpu_open"]) for run in sittings.fullest(rows[row]) if "cpu_open" in run]
+    return shown(summary(found).median) if found else "-"
 
 
 def _starts(rows: Rows) -> list[str]:
@@ -220,9 +225,3 @@ def _ground(case: str, hosts: int, rtt_ms: int) -> str:
 
 def _label(contender: str) -> str:
     return contender
-
-
-def commits(rows: Rows) -> Iterable[str]:
-    """The commits that results come from, oldest result first."""
-    found = sorted((run.get("at", 0), run.get("commit", "")) for runs in rows.values() for run in runs)
-    return dict.fromkeys(commit for _, commit in found if commit)
