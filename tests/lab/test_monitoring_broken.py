@@ -92,6 +92,20 @@ BREAKS: dict[str, tuple[str, str, str, str, set[str]]] = {
         "sed -i 's/cpu_pct > 99/cpu_pct > 70/' /etc/prometheus/rules/*; systemctl reload prometheus",
         {"rules in force are the inventory s"},
     ),
+    "a measure by hand": (
+        MON,
+        MON,
+        "sed -i 's/MemAvailable/MemFree/' /etc/prometheus/rules/*; systemctl reload prometheus; sleep 2",
+        "sed -i 's/MemFree/MemAvailable/' /etc/prometheus/rules/*; systemctl reload prometheus",
+        {"rules in force are the inventory s"},
+    ),
+    "a link by hand": (
+        MON,
+        MON,
+        "sed -i 's/runbooks.watched/elsewhere/' /etc/prometheus/rules/*; systemctl reload prometheus; sleep 2",
+        "sed -i 's/elsewhere/runbooks.watched/' /etc/prometheus/rules/*; systemctl reload prometheus",
+        {"rules in force are the inventory s"},
+    ),
     "a file that is refused": (
         MON,
         MON,

@@ -6,6 +6,7 @@ that stay on the right side of the limit (silent all along).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +86,16 @@ def _disk(value: float, host: str = "h") -> list[Series]:
         steady(f"node_filesystem_free_bytes{real}", 1e10 * (1.05 - value / 100)),
         steady(f"node_filesystem_size_bytes{run}", 1e6),
         steady(f"node_filesystem_avail_bytes{run}", 0),
+    ]
+
+
+def _disk_of_database(value: float, host: str) -> list[Series]:
+    """On a disk of its own; that of the system beside it is full, and another host's is not asked."""
+    own = f'{{job="node",host="{host}",mountpoint="/var/lib/postgresql/15",device="/dev/vdb1",fstype="ext4"}}'
+    return [
+        steady(f"node_filesystem_size_bytes{own}", 1e10),
+        steady(f"node_filesystem_avail_bytes{own}", 1e10 * (1 - value / 100)),
+        *(series for name in (host, "other") for series in _disk(99.9, name)),
     ]
 
 
@@ -233,7 +244,7 @@ def of_limit(measure: Measure, limit: float, databases: str = "h", clients: int 
 def maker_of(name: str, databases: str = "h", clients: int = 1000) -> Maker:
     """What makes the measure a value in an environment with that database host and maxclients of Redis."""
     if name == "db_disk_pct":
-        return partial(_disk, host=databases)
+        return partial(_disk_of_database, host=databases)
     return partial(_clients, most=clients) if name == "redis_connections_pct" else MAKERS[name][0]
 
 
@@ -279,6 +290,11 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
         ("TargetDown", "critical", ""): Case(
             [_up("nginx", 0)], [_up("nginx", 1), _up("services", 0), _up("node", 0), _up("health", 0)]
         ),
+        # Nobody knows; where the exporter that asks is itself away, that is what is told.
+        ("ProbeFails", "critical", ""): Case(
+            [_up("health", 0), steady('up{job="blackbox",host="m"}', 1), steady(health, 1)],
+            [_up("tls", 0), steady('up{job="blackbox",host="m"}', 0), steady(health, 0)],
+        ),
         ("ServiceDown", "critical", ""): Case([steady(health, 0)], [steady(health, 1)]),
         ("DatabaseDeadlocks", "warning", ""): Case(
             [rising('pg_stat_database_deadlocks{job="postgres",host="h",datname="a"}', 0.01)],
@@ -304,8 +320,6 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
     for alert, up, job in (("PostgresDown", "pg_up", "postgres"), ("RedisDown", "redis_up", "redis")):
         of = f'{up}{{job="{job}",{HOST}}}'
         cases[alert, "critical", ""] = Case([steady(of, 0)], [steady(of, 1)])
-        # The exporter that is away is as good as a database that is: nobody knows (MT-44, MT-45).
-        cases[alert, "own", ""] = Case([_up(job, 0)], [_up(job, 1), steady(of, 1)])
     cases["NginxDown", "critical", ""] = Case(
         [steady(f'nginx_up{{job="nginx",{HOST}}}', 0)], [steady(f'nginx_up{{job="nginx",{HOST}}}', 1)]
     )
@@ -339,13 +353,23 @@ def of_instances(service: str, count: int) -> Case:
     return Case([*waiting, *running[1:], up("blue", 0, 0)], [*waiting, *running])
 
 
-def of_metric(metric: str, job: str) -> Case:
-    """A target that answers and says nothing of a metric, beside one that does."""
-    label = SERVICE if job == "services" else HOST
-    up, other = f'up{{job="{job}",{label}}}', 'up{job="' + job + '",host="other",service="other"}'
-    told = steady(f'{metric}{{job="{job}",host="other",service="other"}}', 1)
-    says = steady(f'{metric}{{job="{job}",{label}}}', 1)
-    return Case([steady(up, 1), steady(other, 1), told], [steady(up, 1), says])
+STATUS = {"http_requests_total": (',status_code="500"', ',code="200"')}
+"""What a metric must be labelled with, and what is as good as no label."""
+
+
+def of_metric(metric: str, measure: Measure) -> Case:
+    """A target that answers and says nothing of a metric, beside one that does, or of which nobody expects it."""
+    own, other = (SERVICE, 'service="other"') if measure.job == "services" else (HOST, 'host="other"')
+    if measure.givers:
+        own, other = f'service="{measure.givers[0]}"', 'service="without"'
+    wrong, right = STATUS.get(metric, ("", ""))
+
+    def says(of: str, labels: str) -> Series:
+        return steady(f'{metric}{{job="{measure.job}",{of}{labels}}}', 1)
+
+    up = [steady(f'up{{job="{measure.job}",{of}}}', 1) for of in (own, other)]
+    beside = [] if measure.givers else [says(other, right)]
+    return Case([*up, *beside, *([says(own, wrong)] if wrong else [])], [*up, *beside, says(own, right)])
 
 
 def of_counts(hosts: Sequence[str]) -> Case:
@@ -360,19 +384,31 @@ def of_counts(hosts: Sequence[str]) -> Case:
     return Case([*there, *stands], [*there, *(counted(host, STEP) for host in hosts)], 300)
 
 
-def of_event(rule: Rule, targets: dict[str, int], jobs: dict[str, str]) -> Case:
+def of_loss(up: str, job: str, hosts: str) -> Case:
+    """One of the hosts whose loss it is; and another one, which follows it (MT-44, MT-45).
+
+    The exporter that is away is as good as a database that is: nobody knows.
+    """
+    own = hosts.split("|", maxsplit=1)[0]
+    there = [steady(f'{one}{{job="{job}",host="{own}"}}', 1) for one in ("up", up)]
+    away = [steady(f'{one}{{job="{job}",host="follower"}}', 0) for one in ("up", up)]
+    return Case([steady(f'up{{job="{job}",host="{own}"}}', 0)], [*there, *away])
+
+
+def of_event(rule: Rule, targets: dict[str, int], given: dict[str, Measure]) -> Case:
     """The case of a rule that is about no limit; KeyError where nobody wrote one."""
     if rule.alert == "MetricMissing":
         metric = rule.about["metric"]
-        return of_metric(metric, jobs[metric])
+        return of_metric(metric, given[metric])
     if rule.alert == "ServiceDown" and rule.severity not in BY_THRESHOLDS:
         return of_failures(int(rule.expr.split()[-1]))
     if rule.alert == "ReplicasMissing":
         count = int(rule.expr.split()[-1])
         return Case([steady(_REPLICAS, count - 1)], [steady(_REPLICAS, count)])
-    # The inventory's own severities have names of their own.
-    severity = rule.severity if rule.severity in BY_THRESHOLDS else "own"
-    return _events(targets)[rule.alert, severity, "".join(rule.about.values())]
+    lost = re.fullmatch(r'\((\w+)\{host=~"([^"]+)"\} == 0\) or \(up\{job="(\w+)",.*', rule.expr)
+    if lost:
+        return of_loss(lost[1], lost[3], lost[2])
+    return _events(targets)[rule.alert, rule.severity, "".join(rule.about.values())]
 
 
 def case_of(env: Environment, rule: Rule) -> Case:
@@ -388,5 +424,5 @@ def case_of(env: Environment, rule: Rule) -> Case:
     if rule.alert == "ServicesNotMeasured":
         return of_counts([host.name for host in env.hosts.values() if collected.measured(env, host)])
     targets = {job.name: len(job.targets) for job in jobs(env)}
-    given = {metric: measure.job for measure in measures(env).values() for metric in measure.metrics}
+    given = {metric: measure for measure in measures(env).values() for metric in measure.metrics}
     return of_event(rule, targets, given)

@@ -185,8 +185,8 @@ def test_the_table_of_a_runbook_row_by_row(tmp_path: Path, system: str, table: T
 RULES = {
     ("P0", "ServiceDown", 0, "[5m:1m]) >= 3"),
     ("P0", "ErrorRate", 300, "error_rate_pct > 5"),
-    ("P0", "PostgresDown", 60, '(pg_up == 0) or (up{job="postgres"} == 0)'),
-    ("P0", "RedisDown", 60, '(redis_up == 0) or (up{job="redis"} == 0)'),
+    ("P0", "PostgresDown", 60, '(up{job="postgres",host=~"eai-db-1"} == 0)'),
+    ("P0", "RedisDown", 60, '(up{job="redis",host=~"eai-cache-1"} == 0)'),
     ("P1", "LatencyP95", 600, "p95_ms > 1000"),
     ("P1", "ErrorRate", 600, "error_rate_pct > 1"),
     ("P1", "Disk", 300, "disk_pct > 95"),

@@ -13,6 +13,7 @@ import yaml
 from deploys.components.base.firewall import openings
 from deploys.components.monitoring import collected, consoles, files, targets
 from deploys.components.monitoring.exporters import exporters
+from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.rules import groups, severities
 from mainstay.errors import InventoryError
 from mainstay.files import ManagedFile
@@ -165,6 +166,16 @@ def test_what_is_milder_is_not_told_beside_what_is_worse(env: Environment) -> No
     assert found['severity="P1"'] == 'severity=~"P2"'
     assert 'severity="P2"' not in found
     assert found['severity="critical"'] == 'severity=~"warning"'
+
+
+def test_what_is_worse_silences_nothing_about_something_else(env: Environment) -> None:
+    """Another pattern of the same service, another unit of the same host: whatever tells one series from another."""
+    rules = yaml.safe_load(env.secrets.resolve(files.alertmanager(env).content))["inhibit_rules"]
+    of = {label for measure in measures(env).values() for label in measure.of}
+    assert {"pattern", "unit", "mountpoint", "service", "host"} <= of
+    assert all(
+        of | {"alertname", "site"} == set(one["equal"]) for one in rules if "severity" in one["source_matchers"][0]
+    )
 
 
 def test_every_rule_says_what_to_do(env: Environment) -> None:

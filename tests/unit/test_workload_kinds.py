@@ -217,6 +217,7 @@ def test_dead_dependencies_harm_only_what_needs_them(
     assert re.search(r'http_requests_total\{[^}]*method="GET",status="503"\} 4', metrics)
     assert re.search(r'http_request_duration_seconds_bucket\{[^}]*le="0.5"\} [0-9]+', metrics)
     assert 'app_info{version="3.1.4"} 1' in metrics
+    assert kind != "go" or re.search(r"^db_connection_errors_total [3-9]$", metrics, re.MULTILINE)
     assert "planted" not in instance.log.read_text()
 
 

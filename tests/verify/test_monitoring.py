@@ -228,20 +228,31 @@ def test_every_instance_of_a_service_is_measured(host: Any, ask: Any, own: Secti
 @ON_SERVER
 @pytest.mark.covers("MT-19")
 def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment: Environment) -> None:
-    """Each with its threshold, duration and severity, by what Prometheus says of itself."""
-    loaded = [one for group in ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"] for one in group["rules"]]
+    """Each with all that its file says of it, by what Prometheus says of itself: what is recorded, then who is told."""
     found = {
-        (one["name"], one["labels"]["severity"], duration(one["duration"]), _as_prometheus_writes(one["query"]))
-        for one in loaded
-        if one["type"] == "alerting"
+        _rule(one["name"], one["query"], one.get("duration", 0), one.get("labels", {}), one.get("annotations", {}))
+        for group in ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"]
+        for one in group["rules"]
     }
     wanted = {
-        (one.alert, one.severity, duration(one.for_s), _as_prometheus_writes(one.expr))
-        for group in rules.groups(environment)
-        for one in group.rules
+        _rule(one.get("alert", one.get("record")), one["expr"], one.get("for", "0s"), one.get("labels", {}), said)
+        for group in rules.as_yaml(environment)["groups"]
+        for one in group["rules"]
+        for said in (one.get("annotations", {}),)
     }
     assert not wanted - found, f"not in force: {sorted(wanted - found)[0]}"
     assert not found - wanted, f"in force and not the inventory's: {sorted(found - wanted)[0]}"
+
+
+Said = tuple[tuple[str, str], ...]
+
+
+def _rule(
+    name: str, query: str, lasts: float | str, labels: dict[str, str], said: dict[str, str]
+) -> tuple[str, str, str, Said, Said]:
+    """A rule as Prometheus' answer and its file have it alike."""
+    lasts = lasts if isinstance(lasts, str) else duration(lasts)
+    return name, lasts, _as_prometheus_writes(query), tuple(sorted(labels.items())), tuple(sorted(said.items()))
 
 
 @ON_SERVER

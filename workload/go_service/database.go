@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -21,7 +22,11 @@ const createItems = `CREATE TABLE IF NOT EXISTS items (
     created timestamptz NOT NULL DEFAULT now()
 )`
 
-type database struct{ pool *sql.DB }
+type database struct {
+	pool *sql.DB
+	// connections that were refused or broke off, as Prometheus reads it.
+	lost atomic.Int64
+}
 
 type item struct {
 	ID      int64  `json:"id"`
@@ -139,8 +144,25 @@ func (d *database) withItems(ctx context.Context, do func() error) error {
 func (d *database) failed(err error) error {
 	if err != nil {
 		logLine("error", "Database connection or query failed", fields{"error": err.Error()})
+		if !ofStatement(err) {
+			d.lost.Add(1)
+		}
 	}
 	return err
+}
+
+// ofStatement: the server took the connection and refused what was asked, or nobody waits any more.
+func ofStatement(err error) bool {
+	var refused *pq.Error
+	if errors.As(err, &refused) {
+		switch refused.Code.Class() {
+		// Connection, authorization, too many of them, shutting down.
+		case "08", "28", "53", "57":
+			return false
+		}
+		return true
+	}
+	return errors.Is(err, context.Canceled) || errors.Is(err, sql.ErrNoRows)
 }
 
 func (d *database) close() {

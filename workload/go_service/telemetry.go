@@ -65,7 +65,7 @@ func (m *metrics) observe(method string, status int, took time.Duration) {
 	}
 }
 
-func (m *metrics) render(release release) string {
+func (m *metrics) render(release release, database *database) string {
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	var text strings.Builder
@@ -87,6 +87,9 @@ func (m *metrics) render(release release) string {
 	}
 	write("http_request_duration_seconds_bucket{le=\"+Inf\"} %d", m.count)
 	write("http_request_duration_seconds_sum %.6f\nhttp_request_duration_seconds_count %d", m.seconds, m.count)
+	if database.pool != nil {
+		write("# TYPE db_connection_errors_total counter\ndb_connection_errors_total %d", database.lost.Load())
+	}
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	for _, gauge := range []struct {
@@ -114,7 +117,7 @@ func (m *metrics) render(release release) string {
 
 func (s *service) prometheus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	_, _ = w.Write([]byte(s.metrics.render(s.release)))
+	_, _ = w.Write([]byte(s.metrics.render(s.release, s.database)))
 }
 
 type watched struct {

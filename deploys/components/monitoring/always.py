@@ -15,16 +15,22 @@ from mainstay.inventory import Environment
 BACKUP = "mainstay_backup_success_timestamp_seconds"
 """What a backup leaves for the node exporter when it has been proven: the time, labelled with its `target`."""
 
-_PROBED = "health|tls"
+_PROBED = "health|tls|sites"
 _HOST = "{{ $labels.host }}"
+_SAID_BY = {"http_requests_total": (',status=~"[1-5].."', ',code=~"[1-5].."')}
+"""Labels without one of which a metric says too little: requests without their status would read as no failure."""
 
 
-def always(env: Environment) -> list[Group]:
-    """The groups, each with a rule at least."""
+def always(env: Environment, told: set[str]) -> list[Group]:
+    """The groups, each with a rule at least.
+
+    Args:
+        told: names of measures that the inventory has a rule about.
+    """
     found = {
         "hosts": _hosts(env),
         "targets": _targets(env),
-        "metrics": _metrics(env),
+        "metrics": _metrics(env, told),
         "services": _services(env),
         "measures": _measures(env),
         "databases": _databases(env),
@@ -60,21 +66,29 @@ def _targets(env: Environment) -> list[Rule]:
         expr = f'(count(up{{job="{job.name}"}}) or vector(0)) < {count}'
         summary = f"{job.name}: {{{{ $value }}}} of {count} targets are asked"
         found.append(Rule("TargetsMissing", expr, CRITICAL, 300, summary, about={"job": job.name}))
+    if any(job.probed for job in jobs(env)):
+        # Not that something is down, but that nobody knows: the blackbox exporter answers, and did not ask.
+        unknown = f'up{{job=~"{_PROBED}"}} == 0 and on () up{{job="blackbox"}} == 1'
+        summary = f"{_HOST}: its probe {{{{ $labels.job }}}} cannot be made, so nobody knows how it is"
+        found.append(Rule("ProbeFails", unknown, CRITICAL, 300, summary))
     return found
 
 
-def _metrics(env: Environment) -> list[Rule]:
+def _metrics(env: Environment, told: set[str]) -> list[Rule]:
     """A rule whose metric a target does not give would be silent for ever."""
-    measured = {name: measure.job for measure in measures(env).values() for name in measure.metrics}
     there = {job.name for job in jobs(env)}
+    wanted = {m: one for one in measures(env).values() for m in one.metrics if one.name in told or not one.givers}
     found = []
-    for metric, job in measured.items():
+    for metric, measure in wanted.items():
+        if measure.job not in there:
+            continue
         # A service that nobody has asked anything says nothing of requests yet.
-        of, lasts = ("service", 3600.0) if job == "services" else ("host", 900.0)
-        expr = f'count by ({of}) (up{{job="{job}"}} == 1) unless count by ({of}) ({metric}{{job="{job}"}})'
+        of, lasts = ("service", 3600.0) if measure.job == "services" else ("host", 900.0)
+        who = f'job="{measure.job}"' + (f',service=~"{"|".join(measure.givers)}"' if measure.givers else "")
+        says = " or ".join(f'{metric}{{job="{measure.job}"{more}}}' for more in _SAID_BY.get(metric, ("",)))
+        expr = f"count by ({of}) (up{{{who}}} == 1) unless count by ({of}) ({says})"
         summary = f"{{{{ $labels.{of} }}}} answers and says nothing of {metric}: what is made of it tells nobody"
-        if job in there:
-            found.append(Rule("MetricMissing", expr, WARNING, lasts, summary, about={"metric": metric}))
+        found.append(Rule("MetricMissing", expr, WARNING, lasts, summary, about={"metric": metric}))
     return found
 
 

@@ -121,10 +121,15 @@ def _node(env: Environment) -> str:
         "mainstay-[^.]+",
         "nginx",
         "postgresql@[^.]+",
+        "pgbouncer",
         "redis-server",
+        "scylla-[^.]+",
         "prometheus[^.]*",
         "ssh",
         "chrony",
+        "nftables",
+        "rsyslog",
+        "logrotate",
     ]
     included = f"--collector.systemd.unit-include=({'|'.join(units)})[.]service"
     return f"--collector.systemd {included} --collector.textfile.directory={TEXTFILES}"

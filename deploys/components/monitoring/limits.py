@@ -18,18 +18,21 @@ _FAILS = re.compile(r"health fails ([1-9][0-9]?) times in ([1-9][0-9]?)m")
 _LOST = {
     "database_lost": (
         "PostgresDown",
-        '(pg_up == 0) or (up{job="postgres"} == 0)',
+        '(pg_up{{{of}}} == 0) or (up{{job="postgres",{of}}} == 0)',
         "PostgreSQL does not answer",
         "a PostgreSQL that Mainstay runs",
     ),
     "redis_lost": (
         "RedisDown",
-        '(redis_up == 0) or (up{job="redis"} == 0)',
+        '(redis_up{{{of}}} == 0) or (up{{job="redis",{of}}} == 0)',
         "Redis does not answer",
         "a Redis that Mainstay runs",
     ),
 }
 """Alert of the inventory: the rule's name, expression and summary, and what must be there for it."""
+
+_LOST_ON = {"database_lost": "db", "redis_lost": "cache"}
+"""Whose loss it is: a replica's is none of the database."""
 
 
 def of_thresholds(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
@@ -85,13 +88,15 @@ def of_alerts(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Ru
                 limit = alert.above_pct if alert.above_pct is not None else alert.above_ms
                 found.append((name, _beyond(known[name], limit or 0.0, severity, alert)))
             elif given(env, alert):
-                found.append(("", _event(alert, severity)))
+                found.append(("", _event(env, alert, severity)))
     return found
 
 
-def _event(alert: Alert, severity: str) -> Rule:
+def _event(env: Environment, alert: Alert, severity: str) -> Rule:
     if alert.name in _LOST:
         name, expr, summary, _ = _LOST[alert.name]
+        hosts = "|".join(host.name for host in env.hosts_of(_LOST_ON[alert.name]))
+        expr = expr.format(of=f'host=~"{hosts}"')
         lasts = 60.0 if alert.for_ is None else alert.for_
         return Rule(alert.called or name, expr, severity, lasts, f"{{{{ $labels.host }}}}: {summary}")
     match = _FAILS.fullmatch(alert.rule or "")

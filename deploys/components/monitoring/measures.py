@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploys.components.monitoring import collected
-from deploys.components.monitoring.exporters import has_postgres, has_redis
+from deploys.components.monitoring.exporters import has_postgres, has_redis, measured_services
 from deploys.components.monitoring.section import section
 from deploys.components.redis import model as redis
 from mainstay.inventory import Environment
 
 REAL_DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"'
-_POSTGRES_MOUNTS = "/|/var|/var/lib|/var/lib/postgresql.*"
+POSTGRES_MOUNTS = ("/var/lib/postgresql.*", "/var/lib", "/var", "/")
+"""Where a cluster's folder may be mounted, the deepest first."""
+
+_DISK = ("node_filesystem_avail_bytes", "node_filesystem_size_bytes")
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,10 @@ class Measure:
         says: what it is, in the words of an alert's summary.
         of: the labels that tell one of its series from another.
         expr: PromQL; no data where there is nothing to measure.
-        metrics: what it is made of, each with the job that gives it.
+        metrics: what it is made of: who answers and does not say them is told of.
+        job: what gives them.
         falls: whether less is worse.
+        givers: services that give them, where not all do; they are looked for only where a rule is made of it.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Measure:
     metrics: tuple[str, ...]
     job: str
     falls: bool = False
+    givers: tuple[str, ...] = ()
 
     @property
     def recorded(self) -> str:
@@ -70,7 +76,7 @@ def measures(env: Environment) -> dict[str, Measure]:
     if collected.looks(env):
         found.append(_LOGS)
     if section(env).metrics:
-        found += _of_services()
+        found += _of_services(env)
     return {measure.name: measure for measure in found}
 
 
@@ -82,7 +88,7 @@ def known() -> dict[str, str]:
         (_of_redis(0), "a Redis that Mainstay runs"),
         (_of_units(), "a service with processes"),
         ([_LOGS], "a service whose log is looked at, by logs.patterns"),
-        (_of_services(), "a service in monitoring.metrics"),
+        (_of_services(None), "a service in monitoring.metrics"),
     ]
     return {measure.name: giver for found, giver in givers for measure in found}
 
@@ -110,7 +116,7 @@ def _of_hosts() -> list[Measure]:
             ("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"),
             "node",
         ),
-        Measure("disk_pct", "Disk", "disk in use", ("host", "mountpoint"), _disk(""), (), "node"),
+        Measure("disk_pct", "Disk", "disk in use", ("host", "mountpoint"), _disk(""), _DISK, "node"),
     ]
 
 
@@ -120,7 +126,17 @@ def _disk(matchers: str) -> str:
     return f"100 * (1 - max by (host, mountpoint) ({ratio}))"
 
 
-def _of_services() -> list[Measure]:
+def _disk_of_postgres(hosts: list[str]) -> str:
+    """Of the deepest file system on the way to the clusters' folder: they are on no other."""
+    found, deeper = [], []
+    for mount in POSTGRES_MOUNTS:
+        of = f',host=~"{"|".join(hosts)}",mountpoint=~"{mount}"'
+        found.append(" unless on (host) ".join([f"({_disk(of)})", *deeper]))
+        deeper.append(f'node_filesystem_size_bytes{{job="node",{REAL_DISKS},mountpoint=~"{mount}"}}')
+    return " or ".join(f"({one})" for one in found)
+
+
+def _of_services(env: Environment | None) -> list[Measure]:
     requests, of = 'http_requests_total{job="services"', ("service",)
     failed = f'rate({requests},status=~"5.."}}[5m]) or rate({requests},code=~"5.."}}[5m])'
     every = f"sum by (service) (rate({requests}}}[5m]))"
@@ -150,10 +166,16 @@ def _of_services() -> list[Measure]:
             "connections to the database that failed",
             of,
             'sum by (service) (rate(db_connection_errors_total{job="services"}[5m]))',
-            (),
+            ("db_connection_errors_total",),
             "services",
+            givers=tuple(sorted(_with_a_pool(env))) if env else (),
         ),
     ]
+
+
+def _with_a_pool(env: Environment) -> set[str]:
+    """The measured services that connect to a database."""
+    return {s.name for host in env.hosts.values() for s in measured_services(env, host) if s.pool}
 
 
 def _latency(percent: int) -> Measure:
@@ -198,8 +220,8 @@ def _of_postgres(hosts: list[str]) -> list[Measure]:
             "DatabaseDisk",
             "of the database's disk in use",
             ("host", "mountpoint"),
-            _disk(f',host=~"{"|".join(hosts)}",mountpoint=~"{_POSTGRES_MOUNTS}"'),
-            (),
+            _disk_of_postgres(hosts),
+            _DISK,
             "node",
         ),
         Measure(
@@ -302,7 +324,8 @@ def _of_redis(maxclients: int) -> list[Measure]:
             "CacheHits",
             "of keys found in Redis",
             of,
-            f"100 * max by (host) ({hits} / ({hits} + rate(redis_keyspace_misses_total[5m]) > 0))",
+            # A key now and then says nothing.
+            f"100 * max by (host) ({hits} / ({hits} + rate(redis_keyspace_misses_total[5m]) > 1))",
             ("redis_keyspace_hits_total", "redis_keyspace_misses_total"),
             "redis",
             falls=True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.rule import duration
 from deploys.components.monitoring.rules import ranked, severities
 from deploys.components.monitoring.section import CRITICAL, WARNING, Hours, Receiver, section
 from mainstay.inventory import Environment
 
 NOBODY = "nobody"
-_SAME = ["alertname", "host", "service", "mountpoint", "site"]
 _TITLE = (
     "[{{ .Status | toUpper }}] {{ .CommonLabels.system }}/{{ .CommonLabels.environment }} "
     "{{ .CommonLabels.severity }} {{ .CommonLabels.alertname }}"
@@ -65,11 +65,12 @@ def _inhibited(env: Environment) -> list[dict[str, Any]]:
     """
     scales = [[name for name in ranked(env) if name not in (CRITICAL, WARNING)], [CRITICAL, WARNING]]
     milder = {worse: scale[index + 1 :] for scale in scales for index, worse in enumerate(scale)}
+    same = ["alertname", *dict.fromkeys(label for measure in measures(env).values() for label in measure.of), "site"]
     found: list[dict[str, Any]] = [
         {
             "source_matchers": [f'severity="{worse}"'],
             "target_matchers": [f'severity=~"{"|".join(others)}"'],
-            "equal": _SAME,
+            "equal": same,
         }
         for worse, others in milder.items()
         if others

@@ -21,7 +21,7 @@ def groups(env: Environment) -> list[Group]:
     told = [*of_thresholds(env, known), *of_alerts(env, known)]
     found = [Group(m.name, [rule for of, rule in told if of == m.name], m) for m in known.values()]
     events = [rule for of, rule in told if of not in known]
-    return [*found, *([Group("events", events)] if events else []), *always(env)]
+    return [*found, *([Group("events", events)] if events else []), *always(env, {of for of, _ in told})]
 
 
 def severities(env: Environment) -> list[str]:
