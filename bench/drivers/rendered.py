@@ -76,7 +76,7 @@ def _host(environment: Environment, host: Host, folder: Path) -> dict[str, Any]:
             files.setdefault(stem, []).append({**row, "owner": managed.owner, "group": managed.group})
     nginx = importlib.import_module("deploys.components.nginx.files")
     folders = {str(Path(row["path"]).parent) for row in files["nginx"]}
-    folders |= {nginx.ACME_ROOT, f"{nginx.certificate_folder(environment)}/live"}
+    folders |= {nginx.challenge_root(environment), f"{nginx.certificate_folder(environment)}/live"}
     return {
         "ansible_host": host.address,
         "ansible_port": host.ssh_port,

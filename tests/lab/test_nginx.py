@@ -62,6 +62,7 @@ ROUNDS = [
         f"sed -i 's/server .*:8000/server 127.0.0.9:8000/' {CONF}/20-upstreams.conf": {UPSTREAMS, ANSWERS},
         f"sed -i 's/http_502 http_503/http_502 http_503 non_idempotent/' {SNIPPETS}/proxy.conf": {KEEPS},
         f"echo 'limit_req_zone $binary_remote_addr zone=stray:1m rate=1r/s;' > {CONF}/98-stray.conf": {LIMITS},
+        f"sed -i 's#root /var/www/acme#root /var/www/html#' {SITES}": {TO_HTTPS},
         "sed -i 's/Back soon/Gone/' /usr/local/share/mainstay/pages/maintenance.html": {MESSAGES},
         f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=x -addext "
         f"subjectAltName=DNS:{NAME},DNS:{API} -keyout /etc/ssl/everydayai/live/privkey.pem "
@@ -74,7 +75,7 @@ ROUNDS = [
         "-out /etc/ssl/everydayai/live/fullchain.pem 2>/dev/null": {CERTIFICATE},
         "systemctl reload nginx": set(),
     },
-    {f"echo nonsense > {CONF}/99-nonsense.conf": {VALID, KEEPS, UPSTREAMS, LIMITS}},
+    {f"echo nonsense > {CONF}/99-nonsense.conf": {VALID, KEEPS, UPSTREAMS, LIMITS, TO_HTTPS}},
 ]
 
 

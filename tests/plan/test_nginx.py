@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploys.components.nginx import deploy
 from deploys.components.nginx.files import files
 from deploys.operations import certificates
 from facts.certificates import Certificate, LiveCertificate, parse_certificate
@@ -24,6 +25,18 @@ def texts(environment: Environment, name: str) -> dict[str, str]:
 
 def site(folder: Path, *edits: Edit, name: str = "eai-web-1", which: str = "site") -> str:
     return texts(loaded(copied(folder, *edits)), name)[f"/etc/nginx/conf.d/50-everydayai-{which}.conf"]
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, environment: Environment, name: str) -> list[str]:
+    """The folders and sets of files that an apply makes on the host, in its order."""
+    made: list[str] = []
+    monkeypatch.setattr(deploy.context, "current", lambda: (environment, environment.hosts[name]))
+    monkeypatch.setattr(deploy, "folder", lambda path, name: made.append(path))
+    monkeypatch.setattr(deploy, "installed", lambda files, name: made.append(name))
+    monkeypatch.setattr(deploy.certificates, "self_signed", lambda folder, names, name: None)
+    monkeypatch.setattr(deploy.units, "running", lambda units, name: None)
+    deploy.apply()
+    return made
 
 
 @pytest.mark.covers("NX-01")
@@ -94,6 +107,22 @@ def test_a_host_of_more_weight_gets_more(tmp_path: Path) -> None:
         "198.51.100.22:8000 weight=3",
         "198.51.100.23:8000",
     ]
+
+
+@pytest.mark.covers("NX-05")
+@pytest.mark.parametrize(("said", "root"), [("", "/var/www/acme"), ("/var/www/html", "/var/www/html")])
+def test_challenges_are_answered_from_the_folder_that_the_inventory_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, root: str
+) -> None:
+    """On every name, known or not; the folder is made before nginx is told of it."""
+    section = f"certificates: {{webroot: {said}, live_dir: '/live/{{domain}}'}}\n\n" if said else ""
+    environment = loaded(copied(tmp_path, ("system.yaml", "oncall:", f"{section}oncall:")))
+    found = texts(environment, "eai-web-1")
+    for path in ("10-default", "50-everydayai-site", "50-everydayai-api"):
+        (block,) = re.findall(r"acme-challenge/ \{([^}]*)\}", found[f"/etc/nginx/conf.d/{path}.conf"])
+        assert f" root {root};" in block, path
+    assert steps(monkeypatch, environment, "eai-web-1") == [root, "nginx configuration"]
+    assert steps(monkeypatch, environment, "eai-app-1") == ["nginx configuration"]
 
 
 @pytest.mark.covers("EV-15")

@@ -68,6 +68,14 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "oncall:", f"certificates: {{{WEBROOT}, live_dir: '/live/{{name}}'}}\n\noncall:"),
         "certificates.live_dir: found '/live/{name}', expected an absolute path; {domain} is the environment's",
     ),
+    "challenges in a folder of others": (
+        ("system.yaml", "oncall:", "certificates: {webroot: /root, live_dir: /live}\n\noncall:"),
+        "certificates.webroot: found '/root', expected a folder below /var/www such as /var/www/acme",
+    ),
+    "challenges beside their folder": (
+        ("system.yaml", "oncall:", "certificates: {webroot: /var/www/../lib, live_dir: /live}\n\noncall:"),
+        "certificates.webroot: found '/var/www/../lib', expected a folder below /var/www such as /var/www/acme",
+    ),
     "a run's folder without an end": (
         ("system.yaml", "  targets: [postgres", "  folder: '%Y%m%d_%H%M%S'\n  targets: [postgres"),
         "backup.folder: found '%Y%m%d_%H%M%S', expected folders such as %Y%m%d/, each with / behind it",

@@ -188,7 +188,16 @@ def test_says_nothing_of_its_version(ask: Ask, environment: Environment, nginx: 
 
 @ON_WEB
 @pytest.mark.covers("NX-05")
-def test_http_leads_to_https_except_for_challenges(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+def test_http_leads_to_https_except_for_challenges(
+    host: Any, ask: Ask, environment: Environment, nginx: model.Section
+) -> None:
+    """What stands in the one folder of challenges is answered: an authority's client writes there."""
+    root = files.challenge_root(environment)
+    assert host.file(root).is_directory, f"{root} is not there"
+    roots = re.findall(r"location \^~ /\.well-known/acme-challenge/ \{\s*root (\S+);", _in_use(host))
+    assert set(roots) == {root}, (
+        f"challenges are answered from {', '.join(sorted(set(roots))) or 'nowhere'}, not {root}"
+    )
     for site in nginx.sites.values():
         name = site.names(environment)[0]
         status, headers = ask(name, "/some/page", scheme="http")

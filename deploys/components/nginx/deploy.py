@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploys.components.nginx.files import ACME_ROOT, OWN_FOLDERS, certificate_folder, files
+from deploys.components.nginx.files import OWN_FOLDERS, certificate_folder, challenge_root, files
 from deploys.components.nginx.model import section, site_names
 from deploys.operations import certificates, units
 from deploys.operations.files import KIT, folder, installed
@@ -25,7 +25,7 @@ def apply() -> None:
     """Certificate, then every file as one set that nginx itself accepts."""
     environment, member = context.current()
     if "web" in member.roles:
-        folder(ACME_ROOT, name="Folder for ACME challenges")
+        folder(challenge_root(environment), name="Folder for ACME challenges")
         tls = section(environment).tls
         if tls.certificate is None and tls.self_signed:
             certificates.self_signed(

@@ -29,6 +29,12 @@ _MESSAGES = {
 }
 
 
+def challenge_root(environment: Environment) -> str:
+    """The folder of challenges by which an authority proves the sites' names; the inventory's, where it says one."""
+    certificates = environment.common.certificates
+    return certificates.webroot if certificates else ACME_ROOT
+
+
 def certificate_folder(environment: Environment) -> str:
     """Where certificates of the environment's sites are: the inventory's in `given`, others behind a link `live`."""
     return f"/etc/ssl/{environment.system}"
@@ -98,7 +104,9 @@ def _web(environment: Environment, member: Host, nginx: Section) -> dict[str, st
         "/etc/nginx/snippets/tls.conf": render(
             "nginx/tls.conf.j2", certificate=f"{live}/fullchain.pem", key=f"{live}/privkey.pem"
         ),
-        "/etc/nginx/conf.d/10-default.conf": render("nginx/default.conf.j2", nginx=nginx, acme_root=ACME_ROOT),
+        "/etc/nginx/conf.d/10-default.conf": render(
+            "nginx/default.conf.j2", nginx=nginx, challenge_root=challenge_root(environment)
+        ),
         "/etc/nginx/conf.d/20-upstreams.conf": render(
             "nginx/upstreams.conf.j2", upstreams=upstreams, keepalive=nginx.upstream_keepalive
         ),
@@ -119,7 +127,7 @@ def _site(environment: Environment, member: Host, nginx: Section, name: str) -> 
         https_suffix="" if nginx.https_port == 443 else f":{nginx.https_port}",
         # nginx 1.25 took `http2` from `listen` and made a directive of it; Debian 12 has 1.22, Debian 13 1.26.
         http2_on_listen=" http2" if member.debian == 12 else "",
-        acme_root=ACME_ROOT,
+        challenge_root=challenge_root(environment),
         maintenance_flag=MAINTENANCE_FLAG,
         pages=PAGES,
         page_type="html" if site.static else "json",

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, Field
 
 from mainstay.errors import Problem
 from mainstay.inventory.fields import Identifier, StrictModel, matching
-from mainstay.inventory.upkeep import FilePath
 
 if TYPE_CHECKING:
     from mainstay.inventory.environment import Environment
@@ -19,12 +18,20 @@ LiveFolder = Annotated[
     AfterValidator(matching(r"(/([A-Za-z0-9._-]+|\{domain\}))+", "an absolute path; {domain} is the environment's")),
 ]
 
+WebRoot = Annotated[
+    str,
+    AfterValidator(
+        matching(r"/var/www(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", "a folder below /var/www such as /var/www/acme")
+    ),
+]
+"""Whatever an apply makes its own and readable by everybody: no folder of others."""
+
 
 class Certificates(StrictModel):
     """Certificates for the names of the sites."""
 
     method: Literal["webroot"] = "webroot"
-    webroot: FilePath = Field(description="the folder in which challenges are answered, on port 80")
+    webroot: WebRoot = Field(description="the folder from which web hosts answer challenges, on port 80 (NX-05)")
     live_dir: LiveFolder = Field(description="the newest certificate and its key")
     reload: Identifier = Field("nginx", description="the component that takes it up; never by a restart (CT-06)")
 
