@@ -59,7 +59,7 @@ def test_the_plan_after_one_apply_is_empty_and_every_check_passes(replicas: Stor
     done = replicas.mainstay("plan", replicas.target, "--exit-code")
     assert done.returncode == 0, done.stdout + done.stderr
     assert replicas.failing("replication", DB, ONE, TWO) == set()
-    assert replicas.failing("postgres", DB) == set()
+    assert replicas.failing("postgres", DB, ONE, TWO) == set()
 
 
 @pytest.mark.covers("RP-01", "RP-03")
@@ -208,7 +208,7 @@ BREAKS = {
         ONE,
         "SELECT pg_wal_replay_pause()",
         "SELECT pg_wal_replay_resume()",
-        "settings are in effect",
+        "it goes on following",
     ),
     "it falls behind": (
         ONE,
@@ -232,6 +232,64 @@ def test_broken_replication_fails_its_check(replicas: Store, name: str) -> None:
         replicas.psql("SELECT pg_reload_conf()", host=host)
     time.sleep(1)
     assert replicas.failing("replication", host) == set()
+
+
+HBA = "/etc/postgresql/15/main/pg_hba.conf"
+START = "/etc/postgresql/15/main/start.conf"
+OWN = {
+    "it does not start at boot": (
+        f"systemctl disable {UNIT}; echo manual > {START}; systemctl daemon-reload",
+        f"echo auto > {START}; systemctl daemon-reload",
+        {"the cluster itself runs and starts at boot"},
+    ),
+    "alter system": (
+        "cd / && runuser -u postgres -- psql -c 'ALTER SYSTEM SET seq_page_cost = 1.0'",
+        "true",
+        {"alter system overrides nothing"},
+    ),
+    "a rule that does not parse": (
+        f"echo 'host orders orders_owner nowhere/99 scram-sha-256' >> {HBA}",
+        "true",
+        {"access rules are loaded without errors"},
+    ),
+    "a role from everywhere": (
+        f"echo 'host orders orders_owner all scram-sha-256' >> {HBA}",
+        "true",
+        {"roles are refused from hosts that are not theirs", "access rules are loaded without errors"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_is_a_replicas_own_is_seen_and_mended_there(replicas: Store, name: str) -> None:
+    """By the checks that its primary has too; what no apply has to do with is put back by hand."""
+    broken, by_hand, checks = OWN[name]
+    replicas.sh(ONE, f"({broken}) && systemctl reload {UNIT} && sleep 1")
+    try:
+        assert replicas.failing("postgres", ONE) == checks
+        assert replicas.failing("postgres", TWO) == set()
+    finally:
+        replicas.sh(ONE, by_hand)
+        replicas.converged(ONE)
+    assert replicas.failing("postgres", ONE) == set()
+
+
+def test_only_settings_of_the_inventory_may_wait_on_a_replica(replicas: Store) -> None:
+    """Without leave for a restart they wait in order; what ALTER SYSTEM has waiting does not."""
+    with replicas.edited("system.yaml", "allow_restart: true", "allow_restart: false"):
+        with replicas.edited("system.yaml", "max_connections: 40", "max_connections: 45"):
+            assert replicas.apply(ONE)["ok"]
+            assert replicas.psql("SHOW max_connections", host=ONE) == "40"
+            assert replicas.failing("postgres", ONE) == set()
+            replicas.psql("ALTER SYSTEM SET max_files_per_process = 999", host=ONE)
+            replicas.psql("SELECT pg_reload_conf()", host=ONE)
+            try:
+                assert replicas.failing("postgres", ONE) == {"nothing waits for a restart"}
+            finally:
+                replicas.psql("ALTER SYSTEM RESET max_files_per_process", host=ONE)
+                replicas.psql("SELECT pg_reload_conf()", host=ONE)
+        replicas.converged(ONE)
+    assert replicas.failing("postgres", ONE) == set()
 
 
 def test_passwords_and_keys_show_nowhere(replicas: Store) -> None:

@@ -22,7 +22,9 @@ from mainstay.inventory import Environment, Host
 from mainstay.tunnel import Tunnels
 from mainstay.windows import restart_leave
 
-ON_HOST = pytest.mark.roles("db")
+ON_PRIMARY = pytest.mark.roles("db")
+# What each host has of its own; what replicas copy is asked of the primary, which they may be a moment behind.
+ON_EACH = pytest.mark.roles("db", "db_replica")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def _rows(host: Any, postgres: Section, query: str, databases: Sequence[str]) ->
     return psql.parse_rows(done.stdout)
 
 
-@ON_HOST
+@ON_EACH
 @pytest.mark.covers("HC-04")
 def test_the_cluster_itself_runs_and_starts_at_boot(host: Any, postgres: Section) -> None:
     unit = host.service(postgres.unit)
@@ -80,7 +82,7 @@ def in_order(environment: Environment, member: Host, postgres: Section) -> set[s
     return set() if leave else set(files.in_effect(environment, member))
 
 
-@ON_HOST
+@ON_EACH
 def test_settings_are_in_effect(
     sql: Any, environment: Environment, member: Host, waiting: set[str], in_order: set[str]
 ) -> None:
@@ -95,7 +97,7 @@ def test_settings_are_in_effect(
     assert not changes, "; ".join(f"{change.name} is {change.found}, not {change.wanted}" for change in changes)
 
 
-@ON_HOST
+@ON_EACH
 @pytest.mark.covers("PT-08", "DF-12")
 def test_nothing_waits_for_a_restart(
     waiting: set[str], in_order: set[str], environment: Environment, record_property: Callable[[str, object], None]
@@ -108,7 +110,7 @@ def test_nothing_waits_for_a_restart(
         record_property("note", f"waiting for a restart, {when}: {', '.join(sorted(waiting))}")
 
 
-@ON_HOST
+@ON_EACH
 @pytest.mark.covers("PT-08", "TP-09", "DF-12")
 def test_alter_system_overrides_nothing(
     sql: Any, environment: Environment, member: Host, record_property: Callable[[str, object], None]
@@ -122,7 +124,7 @@ def test_alter_system_overrides_nothing(
         record_property("note", f"set by ALTER SYSTEM, which the inventory knows nothing of: {others}")
 
 
-@ON_HOST
+@ON_PRIMARY
 def test_extensions_are_there(sql: Any, postgres: Section, waiting: set[str]) -> None:
     """One whose library must be loaded at the start answers only then."""
     for name, database in postgres.databases.items():
@@ -136,7 +138,7 @@ def test_extensions_are_there(sql: Any, postgres: Section, waiting: set[str]) ->
             assert seen, f"pg_stat_statements has seen nothing in {name}"
 
 
-@ON_HOST
+@ON_EACH
 @pytest.mark.covers("TP-10")
 def test_access_rules_are_loaded_without_errors(sql: Any, environment: Environment, postgres: Section) -> None:
     wrong = sql("SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL")
@@ -145,20 +147,20 @@ def test_access_rules_are_loaded_without_errors(sql: Any, environment: Environme
     assert count == len(access.rules(environment, postgres)), f"{count} rules in pg_hba.conf, not the inventory's"
 
 
-@ON_HOST
+@ON_EACH
 def test_data_has_checksums(sql: Any) -> None:
     (value,) = sql("SELECT current_setting('data_checksums')")[0]
     assert value == "on", f"data_checksums is {value}"
 
 
-@ON_HOST
+@ON_EACH
 def test_listens_on_loopback_and_the_private_address_only(host: Any, member: Host, postgres: Section) -> None:
     lines = host.check_output(f"ss -Hltn 'sport = :{postgres.port}'").splitlines()
     found = {line.split()[3].rpartition(":")[0].strip("[]") for line in lines}
     assert found - {"::1"} == {"127.0.0.1", member.address}, f"listens on {', '.join(sorted(found)) or 'nothing'}"
 
 
-@ON_HOST
+@ON_PRIMARY
 @pytest.mark.covers("DF-95")
 def test_roles_are_those_of_the_inventory(sql: Any, environment: Environment, postgres: Section) -> None:
     rows = sql(
@@ -179,14 +181,14 @@ def test_roles_are_those_of_the_inventory(sql: Any, environment: Environment, po
         assert set(groups) == role.member_of, f"{role.name} is a member of {groups}"
 
 
-@ON_HOST
+@ON_PRIMARY
 @pytest.mark.covers("DF-95")
 def test_nobody_but_postgres_is_a_superuser(sql: Any) -> None:
     others = [name for (name,) in sql("SELECT rolname FROM pg_roles WHERE rolsuper AND rolname <> 'postgres'")]
     assert not others, f"superusers: {', '.join(others)}"
 
 
-@ON_HOST
+@ON_PRIMARY
 def test_passwords_are_kept_as_scram(sql: Any, postgres: Section) -> None:
     rows = sql("SELECT rolname, left(rolpassword, 14) FROM pg_authid WHERE rolpassword IS NOT NULL")
     weak = [name for name, kind in rows if kind != "SCRAM-SHA-256$"]
@@ -195,7 +197,7 @@ def test_passwords_are_kept_as_scram(sql: Any, postgres: Section) -> None:
     assert not missing, f"no password: {', '.join(sorted(missing))}"
 
 
-@ON_HOST
+@ON_PRIMARY
 @pytest.mark.covers("DF-95")
 def test_databases_are_open_to_their_roles_only(sql: Any, postgres: Section) -> None:
     rows = sql(
@@ -209,7 +211,7 @@ def test_databases_are_open_to_their_roles_only(sql: Any, postgres: Section) -> 
         assert not public, f"everybody may connect to {name}"
 
 
-@ON_HOST
+@ON_PRIMARY
 @pytest.mark.covers("DF-95")
 def test_only_owners_create_in_public(host: Any, postgres: Section) -> None:
     query = "SELECT rolname, has_schema_privilege(oid, 'public', 'CREATE') AS creates FROM pg_roles"
@@ -222,7 +224,7 @@ def test_only_owners_create_in_public(host: Any, postgres: Section) -> None:
                 assert right, f"{name} in {database}: CREATE on public is {creates.get(name)}"
 
 
-@ON_HOST
+@ON_PRIMARY
 @pytest.mark.covers("HC-04")
 def test_each_role_gets_an_answer(host: Any, postgres: Section) -> None:
     """One psql a role, which goes from database to database and ends at the first that refuses it."""
@@ -234,7 +236,7 @@ def test_each_role_gets_an_answer(host: Any, postgres: Section) -> None:
             assert answer == name, f"{name} on {database}: {_end(done)}"
 
 
-@ON_HOST
+@ON_EACH
 @pytest.mark.covers("DF-95")
 def test_the_superuser_is_refused_over_the_network(host: Any, member: Host, postgres: Section) -> None:
     ask = psql.program(postgres.major)
@@ -243,7 +245,7 @@ def test_the_superuser_is_refused_over_the_network(host: Any, member: Host, post
         assert done.rc != 0 and "pg_hba.conf rejects" in done.stderr, f"over {address}: {_end(done)}"
 
 
-@ON_HOST
+@ON_EACH
 def test_roles_are_refused_from_hosts_that_are_not_theirs(
     host: Any, member: Host, postgres: Section, environment: Environment
 ) -> None:

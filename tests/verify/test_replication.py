@@ -1,4 +1,7 @@
-"""Replicas as their users meet them: they follow, by TLS from the host that they should, and are not far behind."""
+"""Replicas as their users meet them: they follow, by TLS from the host that they should, and are not far behind.
+
+What each server has of its own, its unit, settings and rules, is test_postgres's to check, on replicas too.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,11 @@ import pytest
 from deploys.components.postgres import files as cluster_files
 from deploys.components.postgres.model import Section as Cluster
 from deploys.components.postgres.model import section as cluster_section
-from deploys.components.replication.model import Section, primary, replicas, section, slot
+from deploys.components.replication.model import NO_LESS, Section, primary, replicas, section, slot
 from deploys.operations.internal_ca import fault_of
-from deploys.operations.postgres_settings import differing
 from facts import psql
 from facts.internal_ca import InternalCertificate
-from facts.postgres import SettingState
 from mainstay.inventory import Environment, Host
-from mainstay.windows import restart_leave
 
 ON_PRIMARY = pytest.mark.roles("db")
 ON_REPLICA = pytest.mark.roles("db_replica")
@@ -153,19 +153,17 @@ def test_it_is_not_far_behind(
 
 @ON_REPLICA
 @pytest.mark.covers("RP-05")
-def test_settings_are_in_effect(sql: Rows, environment: Environment, member: Host, cluster: Cluster) -> None:
-    """As on the primary; one that waits for a restart in a window is in order until then."""
-    wanted = cluster_files.in_effect(environment, member)
-    names = ", ".join(f"'{name}'" for name in wanted)
-    columns = "name, setting, unit, vartype, context, source, pending_restart"
-    found = {
-        name.lower(): SettingState(*rest)
-        for name, *rest in sql(f"SELECT {columns} FROM pg_settings WHERE lower(name) IN ({names})")
-    }
-    leave, _ = restart_leave(environment, "postgres.allow_restart", cluster.allow_restart, False, datetime.now(UTC))
-    waits = set() if leave else {name for name, state in found.items() if state.pending_restart}
-    changes = [change for change in differing(wanted, found) if change.name not in waits]
-    assert not changes, "; ".join(f"{change.name} is {change.found}, not {change.wanted}" for change in changes)
+def test_it_has_no_less_than_its_primary(sql: Rows, upstream: Rows) -> None:
+    """In effect on both: PostgreSQL 15 stops following at what it has less of."""
+    names = ", ".join(f"'{name}'" for name in NO_LESS)
+    asked = f"SELECT name, setting::int FROM pg_settings WHERE name IN ({names})"
+    mine = dict(sql(asked))
+    less = [f"{name} is {mine[name]}, {value} there" for name, value in upstream(asked) if mine[name] < value]
+    assert not less, "; ".join(less)
+
+
+@ON_REPLICA
+def test_it_goes_on_following(sql: Rows) -> None:
     assert sql("SELECT pg_get_wal_replay_pause_state()") == [["not paused"]], "it has stopped following"
 
 

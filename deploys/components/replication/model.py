@@ -20,6 +20,15 @@ ROLES = frozenset({"db", "db_replica"})
 SLOTS = "replica_"
 """How the names of slots begin that are Mainstay's to make and to drop."""
 
+NO_LESS = (
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+)
+"""What a replica may not have less of than its primary (RP-05): it would stop following, and not start."""
+
 
 class Section(StrictModel):
     """How replicas follow; which hosts are replicas is their role's to say (`db_replica`)."""
