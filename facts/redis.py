@@ -15,6 +15,9 @@ IN_ORDER = "perl -lane 'print join q( ), (grep !/^[+-][^@]/, @F), sort grep /^[+
 templates/hostkit/redis-control, which keeps the digest, has the same words.
 """
 
+_AS_EVER = frozenset({"resetpass", "resetkeys", "sanitize-payload"})
+"""Words that leave a new user as it is: Redis lists none of them, or (from 7.2 on) the last one always."""
+
 
 @dataclass(frozen=True)
 class RedisState:
@@ -68,3 +71,20 @@ def parse_state(lines: list[str]) -> RedisState | None:
     # An empty value is an empty line, and the transport may have dropped the last one.
     pairs = zip(answers[::2], [*answers[1::2], ""], strict=False)
     return RedisState(True, dict(pairs), "users loaded" in lines[:start])
+
+
+def access(lines: list[str]) -> dict[str, frozenset[str]]:
+    """Each user of an ACL file or of ACL LIST, and the words on it beside commands, which Redis lists in words of its
+    own: on or off, passwords as `#` and their SHA-256, key and channel patterns, what begins a selector."""
+    users = [line.split() for line in lines if line.startswith("user ")]
+    return {words[1]: _access(words[2:]) for words in users if len(words) > 1}
+
+
+def _access(words: list[str]) -> frozenset[str]:
+    """One form for both: beside a pattern for everything, others say nothing."""
+    found = {word for word in words if word[0] not in "+-"} - _AS_EVER
+    if "~*" in found:
+        found = {word for word in found if word == "~*" or word[0] != "~"}
+    if "&*" in found:
+        found = {word for word in found if word == "&*" or word[0] != "&"} - {"resetchannels"}
+    return frozenset(found)

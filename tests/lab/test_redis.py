@@ -24,6 +24,7 @@ STOPPED_MEANS = {
     "listens on loopback and the private address only",
     "who does not log in gets no answer",
     "users are those of the inventory",
+    "users may not block wipe or read what is not theirs",
 }
 
 
@@ -168,6 +169,7 @@ def test_rotated_passwords_count_at_once_and_stay_out_of_sight(cache: Bench) -> 
     assert planted not in seen
 
 
+PLANTED = "planted-2c9d51e7-password"
 BREAKS: dict[str, tuple[str, str, set[str]]] = {
     "memory": (
         "CONFIG SET maxmemory 0",
@@ -191,14 +193,26 @@ BREAKS: dict[str, tuple[str, str, set[str]]] = {
     ),
     "default user": (
         "ACL SETUSER default on nopass +ping",
-        "ACL SETUSER default off resetpass -@all",
-        {"who does not log in gets no answer"},
+        "ACL LOAD",
+        {"who does not log in gets no answer", "users are those of the inventory"},
     ),
     "a user that may list keys": (
         "ACL SETUSER everydayai +keys",
         "ACL LOAD",
+        {"users are those of the inventory", "users may not block wipe or read what is not theirs"},
+    ),
+    "a command that nobody denies by name": (
+        "ACL SETUSER everydayai +swapdb",
+        "ACL LOAD",
         {"users are those of the inventory"},
     ),
+    "a second password": (
+        f"ACL SETUSER everydayai >{PLANTED}",
+        "ACL LOAD",
+        {"users are those of the inventory"},
+    ),
+    "channels of everybody": ("ACL SETUSER everydayai &*", "ACL LOAD", {"users are those of the inventory"}),
+    "a selector": ("ACL SETUSER everydayai (+get ~secret)", "ACL LOAD", {"users are those of the inventory"}),
     "a user of nobody": ("ACL SETUSER mallory on nopass", "ACL DELUSER mallory", {"users are those of the inventory"}),
     "an open address": (
         "CONFIG SET bind *",
@@ -217,6 +231,27 @@ def test_a_broken_server_fails_its_checks_and_no_other(cache: Bench, name: str) 
         assert cache.failing("redis", CACHE) == checks
     finally:
         admin(cache, *(mended.split() or ["CONFIG", "SET", "bind", f"127.0.0.1 {address}"]))
+
+
+@pytest.mark.covers("DF-78")
+def test_keys_of_others_and_second_passwords_are_seen_and_no_hash_is_told(cache: Bench) -> None:
+    """Of a user that has keys of its own; an apply brings back what ACL SETUSER did."""
+    ours, theirs = "users are those of the inventory", "users may not block wipe or read what is not theirs"
+    with edited(cache, "system.yaml", "'+info'], keys: ['*']", "'+info'], keys: ['everydayai:*']"):
+        cache.converged(CACHE)
+        assert cache.failing("redis", CACHE, APP) == set()
+        admin(cache, "ACL", "SETUSER", "everydayai", "~*")
+        said = cache.failures("redis", CACHE)
+        assert said.keys() == {ours, theirs}
+        assert said[ours].endswith("everydayai has ~* beside the inventory's; everydayai lacks ~everydayai:*")
+        assert said[theirs].endswith("may: everydayai GET mainstay-key-of-nobody")
+        cache.converged(CACHE)
+        admin(cache, "ACL", "SETUSER", "everydayai", f">{PLANTED}")
+        said = cache.failures("redis", CACHE)
+        assert said.keys() == {ours} and said[ours].endswith("everydayai has a password beside the inventory's"), said
+        cache.converged(CACHE)
+        assert cache.failing("redis", CACHE) == set()
+    cache.converged(CACHE)
 
 
 FROM_APP, FROM_WEB = "users log in from here and cannot block or wipe", "the server cannot be reached from here"

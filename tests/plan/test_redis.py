@@ -83,6 +83,21 @@ def test_users_hold_hashes_and_the_default_one_is_off(env: Environment) -> None:
         assert value not in resolved
 
 
+@pytest.mark.parametrize(
+    ("given", "rendered"),
+    [
+        ("", "~* resetchannels"),
+        (", keys: ['a:*', 'b:*']", "~a:* ~b:* resetchannels"),
+        (", keys: ['a:*'], channels: ['a:*', news]", "~a:* resetchannels &a:* &news"),
+    ],
+)
+def test_a_user_has_the_keys_and_channels_that_it_is_given(tmp_path: Path, given: str, rendered: str) -> None:
+    env = loaded(copied(tmp_path, ("system.yaml", f"{RULES}, keys: ['*']}}", f"{RULES}{given}}}")))
+    _, _, _, password, *words = files.user_line(env, "everydayai").split()
+    assert password.startswith("#<secret")
+    assert " ".join(words).partition("sha256> ")[2] == f"{rendered} -@all +@all -@admin -@dangerous +info"
+
+
 def test_only_root_and_redis_read_what_is_secret(env: Environment, cache: Host) -> None:
     modes = {managed.path: (managed.owner, managed.group, managed.mode) for managed in files.files(env, cache)}
     assert modes[files.USERS] == ("root", "redis", 0o640)

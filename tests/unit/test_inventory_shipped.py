@@ -182,6 +182,19 @@ def test_the_site_that_is_not_published_would_be_by_the_lines_beside_it(tmp_path
     )
 
 
+def test_each_service_of_tchat_has_keys_and_channels_of_its_own(tmp_path: Path) -> None:
+    """By the inventory's decision; the exporter may not read a key at all."""
+    for env in loaded(tmp_path, "tchat").values():
+        users = env.section("redis", Redis).users
+        variables = [each.env_vars for each in env.services.values()]
+        services = [each["REDIS_USERNAME"].value for each in variables if "REDIS_USERNAME" in each]
+        assert sorted(map(str, services)) == sorted(users.keys() - {"prometheus"}) and len(services) == 4
+        for name in services:
+            assert users[str(name)].keys == [f"{name}:*"]
+            assert users[str(name)].channels in ([], [f"{name}:*"])
+        assert not [rule for rule in users["prometheus"].rules if rule.startswith("+@") or rule == "+get"]
+
+
 @pytest.mark.covers("RD-13")
 def test_the_cache_is_as_large_as_the_service_is_told(tmp_path: Path) -> None:
     """512 MB: the variable counts bytes, Redis's file says the same; that both are in effect is verified."""

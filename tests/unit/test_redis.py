@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.components.redis.model import DENIED, may_run
-from facts.redis import IN_ORDER, RedisState, parse_state
+from facts.redis import IN_ORDER, RedisState, access, parse_state
 
 
 @pytest.mark.covers("DF-78")
@@ -70,3 +70,41 @@ def test_users_are_the_same_in_whatever_order_redis_tells_their_commands() -> No
     assert told("user a on ~* -@all +ping +info", "user b on ~* +@all -@dangerous +keys") != one
     assert told("user a on ~* -@all +ping +info +client|setname", "user b on ~* -@dangerous +@all +keys") != one
     assert IN_ORDER in (Path(__file__).parents[2] / "templates" / "hostkit" / "redis-control").read_text()
+
+
+HASH, OTHER = "#" + "2b" * 32, "#" + "d9" * 32
+FILE = f"user auth on {HASH} ~auth:* resetchannels &auth:* -@all +@all -@admin -@dangerous +info"
+LISTED = f"user auth on {HASH} ~auth:* resetchannels &auth:* +@all -@admin -migrate -restore -flushall -keys"
+
+
+def test_what_redis_lists_is_what_the_file_gives() -> None:
+    """As Redis 7.0.15 listed it; 7.2 and later say `sanitize-payload` of everybody."""
+    wanted = {"auth": frozenset({"on", HASH, "~auth:*", "resetchannels", "&auth:*"})}
+    assert access([FILE]) == access([LISTED]) == access([LISTED.replace(" on ", " on sanitize-payload ")]) == wanted
+    nobody = "user default off resetpass resetkeys resetchannels -@all"
+    assert access([nobody]) == access(["user default off resetchannels -@all"])
+    everything = f"user mainstay on {HASH} ~* &* +@all"
+    assert access([f"user mainstay on {HASH} ~a:* ~* resetchannels &b &* +@all"]) == access([everything])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (" on ", " off "),
+        (HASH, f"{HASH} {OTHER}"),
+        (HASH, OTHER),
+        (HASH, "nopass"),
+        ("~auth:*", "~*"),
+        ("~auth:*", "~auth:* %R~payment:*"),
+        ("resetchannels &auth:*", "&*"),
+        ("-keys", "-keys (~* resetchannels -@all +get)"),
+        (" on ", " on skip-sanitize-payload "),
+    ],
+)
+def test_whatever_else_a_user_is_given_shows(old: str, new: str) -> None:
+    assert access([LISTED.replace(old, new)]) != access([FILE])
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_any_list_of_users_is_read_without_failing(lines: list[str]) -> None:
+    access([*lines, *(f"user {line}" for line in lines)])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 import socket
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploys.components.redis import files
-from deploys.components.redis.model import ADMIN, UNIT, Section, clients, section
+from deploys.components.redis.model import ADMIN, UNIT, Section, User, clients, section
+from facts.redis import RedisInEffect, RedisState, access
 from mainstay import ports
 from mainstay.inventory import Environment, Host
 from mainstay.tunnel import Tunnels
@@ -32,14 +35,18 @@ def admin(host: Any, redis: Section) -> Any:
     """What the server answers to its admin, in lines; the password stays on the host, in an environment."""
 
     def answer(*words: str) -> list[str]:
-        command = f"redis-cli -p {redis.port} --user {ADMIN} --no-auth-warning --raw {shlex.join(words)}"
-        done = host.run(f'REDISCLI_AUTH="$(cat {files.PASSWORD})" {command}')
-        assert done.rc == 0 and "NOAUTH" not in done.stdout, (
-            f"Redis does not answer: {done.stdout}{done.stderr}".strip()
-        )
-        return [line.strip() for line in done.stdout.splitlines()]
+        return _admin(host, redis, shlex.join(words))
 
     return answer
+
+
+def _admin(host: Any, redis: Section, words: str, commands: Sequence[str] = ()) -> list[str]:
+    """What is answered to `words`, or without any to each of `commands`, by one redis-cli."""
+    given = f"printf '%s\\n' {shlex.join(commands)} | " if commands else ""
+    command = f"redis-cli -p {redis.port} --user {ADMIN} --no-auth-warning --raw {words}"
+    done = host.run(f'{given}REDISCLI_AUTH="$(cat {files.PASSWORD})" {command}')
+    assert done.rc == 0 and "NOAUTH" not in done.stdout, f"Redis does not answer: {done.stdout}{done.stderr}".strip()
+    return [line.strip() for line in done.stdout.splitlines()]
 
 
 def _info(lines: list[str]) -> dict[str, str]:
@@ -107,14 +114,54 @@ def test_who_does_not_log_in_gets_no_answer(host: Any, redis: Section) -> None:
 
 @ON_HOST
 @pytest.mark.covers("DF-78")
-def test_users_are_those_of_the_inventory(admin: Any, redis: Section) -> None:
-    """Asked of the server, not of its file: users, their passwords' hashes, and what they may not run."""
-    found = set(admin("ACL", "USERS"))
-    assert found == {"default", ADMIN, *redis.users}, f"users: {', '.join(sorted(found))}"
-    for name in redis.users:
-        for command in DENIED:
-            answer = " ".join(admin("ACL", "DRYRUN", name, *command.split()))
-            assert "no permissions" in answer, f"{name} may run {command}"
+def test_users_are_those_of_the_inventory(
+    host: Any, admin: Any, environment: Environment, member: Host, redis: Section
+) -> None:
+    """Asked of the server, not of its file: on or off, passwords by their hashes, keys and channels; and by a digest of
+    what it listed once it had loaded the inventory's file, commands, which it lists in words of its own."""
+    (managed,) = [one for one in files.files(environment, member) if one.path == files.USERS]
+    wanted = access(environment.secrets.resolve(managed.content).splitlines())
+    found = access(admin("ACL", "LIST"))
+    assert found.keys() == wanted.keys(), f"users: {', '.join(sorted(found))}"
+    said = [f"{name} {differs}" for name in wanted for differs in _differs(found[name], wanted[name])]
+    assert not said, "; ".join(said)
+    state = _in_effect(host, redis)
+    same = host.file(files.USERS).sha256sum == managed.digest(environment.secrets.resolve)
+    assert same and state is not None and state.users_as_loaded, f"commands are not those of {files.USERS}"
+
+
+@ON_HOST
+@pytest.mark.covers("DF-78")
+def test_users_may_not_block_wipe_or_read_what_is_not_theirs(host: Any, redis: Section) -> None:
+    """As the server itself decides; it is asked for all users at once."""
+    asked = [f"{name} {command}" for name in redis.users for command in DENIED]
+    asked += [f"{name} GET {key}" for name, user in redis.users.items() for key in _foreign(redis, user)]
+    answers = _admin(host, redis, "", [f"ACL DRYRUN {question}" for question in asked])
+    assert len(answers) == len(asked), f"{len(answers)} answers to {len(asked)} questions"
+    may = [question for question, answer in zip(asked, answers, strict=True) if "no permissions" not in answer]
+    assert not may, f"may: {'; '.join(may)}"
+
+
+def _differs(found: frozenset[str], wanted: frozenset[str]) -> list[str]:
+    """In words, and no hash among them."""
+
+    def told(words: frozenset[str]) -> str:
+        return ", ".join(sorted({"a password" if word[0] == "#" else word for word in words}))
+
+    more, less = found - wanted, wanted - found
+    return [f"has {told(more)} beside the inventory's"] * bool(more) + [f"lacks {told(less)}"] * bool(less)
+
+
+def _in_effect(host: Any, redis: Section) -> RedisState | None:
+    fact = RedisInEffect()
+    return fact.process(host.run(fact.command(["port"], redis.port, files.USERS)).stdout.splitlines())
+
+
+def _foreign(redis: Section, user: User) -> list[str]:
+    """A key of each other user, and one of nobody; none where all keys are the user's."""
+    theirs = [pattern.replace("*", "x") for other in redis.users.values() for pattern in other.keys if pattern != "*"]
+    keys = dict.fromkeys([*theirs, "mainstay-key-of-nobody"])
+    return [key for key in keys if not any(fnmatchcase(key, pattern) for pattern in user.keys)]
 
 
 @ON_HOST
