@@ -162,6 +162,11 @@ BREAKS = {
         f"put back {CONFIG}",
         "a wrong password is refused",
     ),
+    "an administrator by the network": (
+        f"echo 'admin_users = store_app' >> {CONFIG} && systemctl reload pgbouncer",
+        f"put back {CONFIG}",
+        "nobody else gets in",
+    ),
     "another password": (
         f'sed -i \'s/"store_app" ".*"/"store_app" "other"/\' {USERS} && systemctl reload pgbouncer',
         f"put back {USERS}",
@@ -182,6 +187,18 @@ def test_a_broken_pooler_fails_its_check(store: Store, name: str) -> None:
         assert check in store.failing("pgbouncer", DB)
     finally:
         store.sh(DB, f"{mended}; sleep 0.5")
+
+
+def test_an_owner_who_gets_in_by_the_pooler_fails_its_check(store: Store) -> None:
+    """With its own password, and PostgreSQL lets it in by loopback."""
+    line = f'"store_owner" "{opened(store, "PG_OWNER_PASSWORD")}"'
+    store.sh(
+        DB, f"cp -p {USERS} /root/kept && cat >> {USERS} << 'END'\n{line}\nEND\nsystemctl reload pgbouncer; sleep 0.5"
+    )
+    try:
+        assert store.failing("pgbouncer", DB) == {"nobody else gets in", "passwords are for the pooler alone"}
+    finally:
+        store.sh(DB, f"cp -p /root/kept {USERS} && systemctl restart pgbouncer; sleep 0.5")
 
 
 def test_what_was_broken_is_mended(store: Store) -> None:

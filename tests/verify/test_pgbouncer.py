@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from collections.abc import Callable
@@ -21,6 +22,10 @@ from mainstay.inventory import Environment, Host
 from mainstay.tunnel import Tunnels
 
 ANSWER_S = 15.0
+CONSOLE = "pgbouncer"
+"""The database that is its console; the user of that name needs no password for it on the host."""
+WRONG = "not-the-password"
+REFUSED = re.compile("(SASL|password) authentication failed|not allowed")
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +122,19 @@ def test_a_query_passes_by_the_declared_pool(environment: Environment, own: Sect
 
 def test_a_wrong_password_is_refused(environment: Environment, way: Path) -> None:
     name, role = next(iter(users(environment).items()))
-    with pytest.raises(psycopg.OperationalError, match=r"SASL authentication failed|password authentication failed"):
-        _login(environment, way, name, role.databases[0], password="not-the-password")
+    with pytest.raises(psycopg.OperationalError, match=REFUSED):
+        _login(environment, way, name, role.databases[0], password=WRONG)
 
 
 def test_nobody_else_gets_in(environment: Environment, way: Path) -> None:
-    """Neither a role that no service has, nor anybody to the console by the network."""
-    others = [name for name in cluster.section(environment).roles if name not in users(environment)]
-    for name, database in [
-        ("postgres", databases(environment)[0]),
-        ("pgbouncer", "pgbouncer"),
-        *((o, databases(environment)[0]) for o in others),
-    ]:
-        with pytest.raises(psycopg.OperationalError):
-            _login(environment, way, name, database, password="not-the-password")
+    """By the network and with passwords that are right: no role that no service has, and nobody to the console."""
+    theirs, pooled = users(environment), databases(environment)
+    others = {name: role for name, role in cluster.section(environment).roles.items() if name not in theirs}
+    tried = [(name, next((d for d in role.databases if d in pooled), pooled[0])) for name, role in others.items()]
+    tried += [("postgres", pooled[0]), *((name, CONSOLE) for name in ("pgbouncer", *theirs))]
+    found = {f"{name} in {database}": _refusal(environment, way, name, database) for name, database in tried}
+    said = [f"{who}: {told or 'let in'}" for who, told in found.items() if not REFUSED.search(told)]
+    assert not said, "; ".join(said)
 
 
 @pytest.mark.roles("app")
@@ -155,16 +159,29 @@ def test_the_pooler_cannot_be_reached_from_here(host: Any, environment: Environm
 def _login(
     environment: Environment, way: Path, role: str, database: str, *, password: str | None = None
 ) -> tuple[str, str]:
-    """Who and where the server says one is, after a login by `way`; the password never leaves this process."""
-    port = section(environment).port
-    if password is None:
-        spec = users(environment)[role]
-        assert spec.password is not None
-        password = environment.secrets.get(spec.password).reveal()
-    with psycopg.connect(
-        host=str(way), port=port, user=role, password=password, dbname=database, connect_timeout=10
-    ) as connection:
+    """Who and where the server says one is, after a login by `way`."""
+    with _connected(environment, way, role, database, password) as connection:
         return _answer(connection)
+
+
+def _refusal(environment: Environment, way: Path, role: str, database: str) -> str:
+    """What a login by `way` is refused with; nothing where it is not."""
+    try:
+        with _connected(environment, way, role, database):
+            return ""
+    except psycopg.OperationalError as error:
+        return str(error).strip().splitlines()[-1]
+
+
+def _connected(
+    environment: Environment, way: Path, role: str, database: str, password: str | None = None
+) -> psycopg.Connection[Any]:
+    """By default with the role's own password, any where it has none; it never leaves this process."""
+    spec = cluster.section(environment).roles.get(role)
+    if password is None:
+        password = environment.secrets.get(spec.password).reveal() if spec and spec.password else WRONG
+    port = section(environment).port
+    return psycopg.connect(host=str(way), port=port, user=role, password=password, dbname=database, connect_timeout=10)
 
 
 def _answer(connection: psycopg.Connection[Any]) -> tuple[str, str]:
