@@ -21,6 +21,11 @@ def apply() -> None:
         if stem in mine and hasattr(mine[stem], "before_packages"):
             mine[stem].before_packages()
     _packages(mine)
+    ahead = [stem for stem in ORDER if stem in mine and hasattr(mine[stem], "ahead")]
+    for stem in host.loop(ahead):
+        mine[stem].ahead()
+    if ahead:
+        together.reached(name=context.AHEAD)
     for stem in host.loop(ORDER):
         if stem == PROVES:
             together.reached(name=context.TOGETHER)

@@ -42,6 +42,16 @@ def differing(wanted: Mapping[str, str], found: Mapping[str, SettingState]) -> l
     return changes
 
 
+def only_raised(wanted: Mapping[str, str], found: Mapping[str, SettingState]) -> bool:
+    """Whether some of these settings, numbers all, are wanted higher than they are in effect, and none lower."""
+    steps = [
+        number - float(found[name].setting)
+        for name in wanted
+        if name in found and (number := in_unit(wanted[name], found[name].unit)) is not None
+    ]
+    return any(step > 0 for step in steps) and not any(step < 0 for step in steps)
+
+
 def same(value: str, state: SettingState) -> bool:
     """Whether `value`, as a configuration file holds it, is what pg_settings shows as `state.setting`."""
     if state.vartype == "bool":

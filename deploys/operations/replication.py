@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator
+from typing import Any
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from deploys.operations.files import KIT
+from deploys.operations.files import KIT, installed
 from deploys.operations.postgres import control as cluster_control
+from deploys.operations.postgres_settings import only_raised
 from deploys.operations.postgres_statements import literal
+from facts.postgres import PgSettings
 from facts.replication import PgReplica, PgSlots, ReplicaState
 from mainstay.errors import MainstayError
+from mainstay.files import FileSet
 from mainstay.plan_notes import irreversible, note
 
 
@@ -61,6 +65,29 @@ def slots(major: int, cluster: str, wanted: list[str], prefix: str) -> Generator
         irreversible(f"replication slots made: {', '.join(made)}; they keep WAL until they are used or dropped")
     sql = f"DO $slots$ BEGIN {' '.join(statements)} END $slots$;\n"
     yield StringCommand(cluster_control(major, cluster, "sql", "postgres"), _stdin=sql)
+
+
+@operation()
+def raised(
+    major: int, cluster: str, wanted: dict[str, str], leave: tuple[str, str], files: FileSet
+) -> Generator[Any, None, None]:
+    """Where a replica that runs is to have more of what it may not have less of than its primary: puts its files in
+    place and restarts it, before the primary has its turn (RP-05).
+
+    Args:
+        major: of the cluster.
+        cluster: its name.
+        wanted: those settings.
+        leave: as `postgres.settled` takes it; without one neither of them is restarted.
+        files: the replica's own, with what activates them.
+    """
+    state = host.get_fact(PgSettings, major=major, cluster=cluster, names=sorted(wanted))
+    if state is None or not leave[0] or not only_raised(wanted, state.settings):
+        host.noop("nothing to raise ahead of the primary")
+        return
+    note(f"{major}/{cluster}", "has more of what RP-05 names ahead of its primary")
+    yield from installed._inner(files)
+    yield StringCommand(control(major, cluster, "activate", "restart"))
 
 
 @operation()

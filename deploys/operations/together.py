@@ -10,7 +10,7 @@ from pyinfra.api import operation
 
 @operation()
 def reached() -> Generator[str, None, None]:
-    """Changes nothing. Under the name `context.TOGETHER` it is the point that all hosts reach before one goes on.
+    """Changes nothing. Under a name of `context`'s it is the point that hosts that have it reach before one goes on.
 
     pyinfra itself runs each operation on all hosts before the next, so there it is true by itself.
     """

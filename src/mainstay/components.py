@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Callable, Collection
 
 from mainstay import project
 from mainstay.errors import InventoryError
@@ -49,6 +51,18 @@ def rendered(environment: Environment, member: Host) -> list[ManagedFile]:
                 raise InventoryError([environment.problem(("hosts", member.name), both, "one component a path")])
             found[managed.path], owners[managed.path] = managed, stem
     return list(found.values())
+
+
+def turns(environment: Environment, names: Collection[str], ask: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    """Roles of which the first takes its turn before the second this time, as the hosts are now.
+
+    A component's `turns.py` tells them by a function of the same name; `ask` is what a command prints on a host.
+    """
+    project.install()
+    stems = [stem for stem in importlib.import_module("deploys.order").ORDER if stem in environment.sections]
+    modules = [f"deploys.components.{stem}.turns" for stem in stems]
+    found = [importlib.import_module(module) for module in modules if importlib.util.find_spec(module)]
+    return [pair for module in found for pair in module.turns(environment, names, ask)]
 
 
 def tuned(environment: Environment, member: Host) -> dict[str, list[Setting]]:

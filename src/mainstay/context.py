@@ -10,7 +10,8 @@ from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.groups import ALLOW_RESTART, ENVIRONMENT, HOST
 from mainstay.windows import restart_leave
 
-# The name of the operation at which hosts that run side by side wait for each other.
+# The names of the operations at which those of the hosts that run side by side wait for each other that have them.
+AHEAD = "What goes ahead of other hosts"
 TOGETHER = "Everything that releases stand on"
 
 

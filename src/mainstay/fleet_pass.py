@@ -2,7 +2,7 @@
 
 With `mainstay.fleet`, the only code that touches pyinfra's internals; written for pyinfra 3.10. pyinfra itself runs an
 operation on all hosts before the next one begins. Here each host runs its own operations in its own order, so that a
-database that installs does not hold up a web server; they wait for each other only at the operation `TOGETHER`.
+database that installs does not hold up a web server; they wait for each other only at `AHEAD` and `TOGETHER`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.util import exec_file
 
-from mainstay.context import TOGETHER
+from mainstay.context import AHEAD, TOGETHER
 from mainstay.outcome import FleetOutcome, OpOutcome
 from mainstay.plan_notes import IRREVERSIBLE, notes_of
 from mainstay.transport.connector import connector_of
@@ -131,7 +131,7 @@ class Pass:
             for op_hash, data in ops.items():
                 data.command_generator = self._guarded(data, host, op_hash)
         hosts = list(self.state.inventory.get_active_hosts())
-        together = _Together(len(hosts))
+        together = {name: _Together(sum(self._has(host, name) for host in hosts)) for name in (AHEAD, TOGETHER)}
 
         def work(host: Host) -> None:
             try:
@@ -142,16 +142,21 @@ class Pass:
                 record.error = record.error or f"the connection broke: {_sentence(error)}"
                 self.state.failed_hosts.add(host)
             finally:
-                together.leave()
+                for name, one in together.items():
+                    if self._has(host, name):
+                        one.leave()
 
         # A greenlet a host, not the state's pool: a host that waits for the others must not hold the place of one.
         gevent.joinall([gevent.spawn(work, host) for host in hosts], raise_error=True)
 
-    def _run(self, host: Host, observer: Observer | None, together: _Together) -> None:
+    def _has(self, host: Host, name: str) -> bool:
+        return any(_name(self.state, op_hash) == name for op_hash in host.op_hash_order)
+
+    def _run(self, host: Host, observer: Observer | None, together: dict[str, _Together]) -> None:
         for op_hash in host.op_hash_order:
             name = _name(self.state, op_hash)
-            if name == TOGETHER:
-                together.wait()
+            if name in together:
+                together[name].wait()
                 connector_of(host).changed()  # others worked meanwhile, and so may this host have
             if observer:
                 observer.host_op(host.name, name, "start")
@@ -218,7 +223,7 @@ def _sent_together(load: Load, commands: Iterator[Any], host: Host) -> Iterator[
 
 
 class _Together:
-    """Where hosts wait for each other: opens once everybody who still works has come."""
+    """Where those hosts wait for each other that have it: opens once each of them that still works has come."""
 
     def __init__(self, working: int) -> None:
         self.working = working

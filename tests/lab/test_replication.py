@@ -78,6 +78,29 @@ def test_a_smaller_replica_may_not_have_less_than_its_primary(replicas: Store) -
     replicas.well("apply", replicas.target)
 
 
+def started(store: Store, host: str) -> float:
+    return float(store.psql("SELECT extract(epoch FROM pg_postmaster_start_time())", host=host))
+
+
+@pytest.mark.covers("RP-05")
+def test_replicas_have_more_before_their_primary_and_less_after_it(replicas: Store) -> None:
+    """Each time by one apply of all hosts; else a replica stops following, and says why in its log."""
+    with replicas.edited("system.yaml", "max_connections: 40", "max_connections: 60"):
+        replicas.well("apply", replicas.target)
+        assert [replicas.psql("SHOW max_connections", host=host) for host in (DB, ONE, TWO)] == ["60"] * 3
+        assert max(started(replicas, ONE), started(replicas, TWO)) < started(replicas, DB)
+        arrived(replicas, ONE, TWO)
+        assert replicas.mainstay("plan", replicas.target, "--exit-code").returncode == 0
+    replicas.well("apply", replicas.target)
+    assert [replicas.psql("SHOW max_connections", host=host) for host in (DB, ONE, TWO)] == ["40"] * 3
+    assert started(replicas, DB) < min(started(replicas, ONE), started(replicas, TWO))
+    arrived(replicas, ONE, TWO)
+    for host in (ONE, TWO):
+        assert "insufficient parameter settings" not in replicas.sh(host, "cat /var/log/postgresql/*.log*")
+    assert replicas.failing("replication", DB, ONE, TWO) == set()
+    assert replicas.failing("postgres", DB, ONE, TWO) == set()
+
+
 def test_a_lost_replica_is_made_again_by_an_apply(replicas: Store) -> None:
     """Its data is taken away under the running server."""
     replicas.sh(ONE, f"rm -rf {DATA}")

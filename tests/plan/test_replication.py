@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,10 +17,14 @@ from deploys.components.postgres import files as cluster_files
 from deploys.components.postgres.model import section as cluster
 from deploys.components.replication import files, grants
 from deploys.operations import internal_ca, postgres, replication
+from facts.files import FileStates, FileText
 from facts.internal_ca import InternalCertificate, TlsFiles
-from facts.postgres import PgRoles
+from facts.postgres import PgRoles, PgSettings
 from facts.replication import PgReplica, PgSlots, ReplicaState, SlotState, parse_replica
+from mainstay import components
+from mainstay.engine import batches
 from mainstay.errors import MainstayError
+from mainstay.files import FileSet
 from mainstay.inventory import Environment, Host
 from mainstay.plan_notes import Note
 from tests.plan import systems
@@ -130,6 +136,81 @@ def test_a_smaller_replica_has_no_less_than_it_may(tmp_path: Path) -> None:
     assert "as eai-db-1 has it" in found["max_worker_processes"].reason
     assert found["max_connections"].value == "100"
     assert found["max_slot_wal_keep_size"].value == "20GB"
+
+
+# What a replica may not have less of than its primary (RP-05)
+
+
+def effective(**numbers: int) -> dict[str, object]:
+    """PgSettings of a server that has these."""
+    row = {"unit": None, "vartype": "integer", "context": "postmaster", "source": "default", "pending_restart": False}
+    settings = {name: {**row, "setting": str(number)} for name, number in numbers.items()}
+    return {"settings": settings, "altered": [], "files": {}}
+
+
+RAISES = [
+    ({"max_connections": 90, "max_worker_processes": 8}, True),
+    ({"max_connections": 100, "max_worker_processes": 6}, True),
+    ({"max_connections": 100, "max_worker_processes": 8}, False),
+    ({"max_connections": 110, "max_worker_processes": 8}, False),
+    ({"max_connections": 90, "max_worker_processes": 9}, False),
+]
+"""What is in effect where 100 and 8 are wanted, and whether something is raised and nothing lowered."""
+
+
+@pytest.mark.covers("RP-05")
+@pytest.mark.parametrize(("numbers", "raises"), RAISES)
+def test_a_rollout_raises_replicas_before_their_primary_and_lowers_it_before_them(
+    env: Environment, numbers: dict[str, int], raises: bool
+) -> None:
+    there = {"replica_eai_db_2": {"active": True, "wal_status": "reserved"}}
+
+    def asked(slots: object) -> Any:
+        answers = iter([json.dumps(effective(**numbers)), json.dumps(slots)])
+        return components.turns(env, list(env.hosts), lambda host, _: next(answers) if host == "eai-db-1" else "")
+
+    turns = asked(there)
+    assert turns == ([("db_replica", "db")] if raises else [])
+    roles = [batch.role for batch in batches.production(env, env.hosts, turns)]
+    assert (roles.index("db_replica") == 0) is raises
+    assert asked({}) == [], "a new replica needs its slot, which its primary makes"
+
+
+def test_nobody_is_asked_where_there_is_no_order_to_choose(env: Environment) -> None:
+    def nobody(host: str, command: str) -> str:
+        raise AssertionError(f"{host} is asked {command}")
+
+    assert components.turns(env, ["eai-db-1", "eai-app-1"], nobody) == []
+    assert components.turns(env, ["eai-db-2"], nobody) == []
+    assert components.turns(env, list(env.hosts), lambda *_: "") == [], "no server runs yet"
+
+
+@pytest.mark.covers("RP-05")
+@pytest.mark.parametrize(("numbers", "raises"), RAISES)
+@pytest.mark.parametrize("leave", [("--allow-restart", ""), ("", "with --allow-restart")])
+def test_a_replica_is_raised_ahead_where_it_may_be_restarted(
+    env: Environment, numbers: dict[str, int], raises: bool, leave: tuple[str, str]
+) -> None:
+    """Its files and a restart, in the operation that its primary waits for."""
+    replica = env.hosts["eai-db-2"]
+    wanted = files.no_less(env, replica)
+    assert wanted == {"max_connections": "100", "max_worker_processes": "8"}
+    facts = {PgSettings: PgSettings.parse(effective(**numbers)), FileStates: {}, FileText: None}
+    arguments = (15, "main", wanted, leave, FileSet(files.files(env, replica)))
+    planned = plan(replication.raised, *arguments, environment=env, member=replica, facts=facts)
+    assert bool(planned.commands) is (raises and bool(leave[0]))
+    if planned.commands:
+        assert [command.split()[-1] for command in planned.commands] == ["r1", "restart"]
+        assert planned.commands[-1] == f"{KIT}/postgres-replica 15 main activate restart"
+        assert "15/main: has more of what RP-05 names ahead of its primary" in planned.said
+
+
+def test_a_replica_that_does_not_run_yet_has_nothing_to_raise(env: Environment) -> None:
+    arguments = (15, "main", {"max_connections": "100"}, ("postgres.allow_restart", ""), FileSet([]))
+    replica = env.hosts["eai-db-2"]
+    assert (
+        plan(replication.raised, *arguments, environment=env, member=replica, facts={PgSettings: None}).commands == []
+    )
 
 
 # Operations

@@ -33,7 +33,7 @@ from mainstay.transport.knowledge import Knowledge
 from mainstay.transport.shell import Question, Shell, result
 from mainstay.transport.streams import Program
 
-NAMES = ("one", "two")
+NAMES: tuple[str, ...] = ("one", "two")
 FILES = 4
 DEPLOY = "import __main__\n__main__.declare()\n"
 

@@ -71,6 +71,12 @@ def test_every_host_is_in_one_batch_and_roles_keep_their_order(
         assert len(next(batch for batch in made if batch.role == role).hosts) == 1
 
 
+def test_a_role_may_take_its_turn_before_another_for_once() -> None:
+    roles: dict[str, tuple[str, ...]] = {"d": ("db",), "r": ("db_replica",), "s": ("db_replica",), "c": ("cache",)}
+    made = batches.production(environment(roles, [100], [["db", "cache"]]), roles, [("db_replica", "db")])
+    assert [batch.hosts for batch in made] == [("r",), ("s",), ("d", "c")]
+
+
 @given(st.integers(1, 500), RAMPS)
 def test_ramps_reach_their_percent_and_end_with_everyone(count: int, ramps: list[int]) -> None:
     sizes = batches.ramp_sizes(count, ramps)

@@ -1,10 +1,13 @@
-"""Plans and applies are the same whether a host's answers are asked one by one, or known and asked ahead."""
+"""Plans and applies are the same whether a host's answers are asked one by one, or known and asked ahead; where hosts
+wait for each other."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def test_a_pass_over_random_deploys_is_the_same_with_and_without_what_is_known() -> None:
@@ -14,3 +17,15 @@ def test_a_pass_over_random_deploys_is_the_same_with_and_without_what_is_known()
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("how", "order"),
+    [("works", "then-other slow then-slow then-waits"), ("fails", "then-other then-waits")],
+)
+def test_only_hosts_that_have_it_wait_at_it_and_for_nobody_who_has_failed(how: str, order: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.ahead", how],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == order, done.stdout + done.stderr[-3000:]

@@ -17,6 +17,18 @@ from deploys.operations import internal_ca, postgres, replication, units
 from deploys.operations.files import installed
 from mainstay import context
 from mainstay.files import FileSet
+from mainstay.inventory import Environment, Host
+
+
+@deploy("replication")
+def ahead() -> None:
+    """What a replica may not have less of than its primary is raised here first (RP-05); the primary waits for it."""
+    env, host = context.current()
+    if not model.declared(env) or "db_replica" not in host.roles:
+        return
+    leave, configuration = _configured(env, host)
+    wanted, major = files.no_less(env, host), cluster(env).major
+    replication.raised(major, CLUSTER, wanted, leave, configuration, name="Raise ahead of the primary")
 
 
 @deploy("replication")
@@ -27,16 +39,9 @@ def apply() -> None:
         return
     own = cluster(env)
     major, names = own.major, [host.name, host.address]
-    leave = context.leave_to_restart("postgres.allow_restart", own.allow_restart)
-    restart = ["restart"] if leave[0] else []
+    leave, configuration = _configured(env, host)
     postgres.cluster(major, CLUSTER, own.port, name=f"Create the cluster {major}/{CLUSTER}")
     internal_ca.certified(cluster_files.TLS, model.section(env).ca, names, own.unit, name="Certificate of the replica")
-    configuration = FileSet(
-        files.files(env, host),
-        check=postgres.control(major, CLUSTER, "check"),
-        activate=replication.control(major, CLUSTER, "activate", *restart),
-        units=[own.unit],
-    )
     installed(configuration, name="Configure the replica")
     primary = model.primary(env)
     replication.built(major, CLUSTER, own.unit, primary.name, name=f"Follow {primary.name}")
@@ -44,3 +49,17 @@ def apply() -> None:
     units.running([META], name=f"Run {META}")
     wanted, paths = cluster_files.in_effect(env, host), [managed.path for managed in configuration.files]
     postgres.settled(major, CLUSTER, wanted, leave, paths, name="Settle what the replica has in effect")
+
+
+def _configured(env: Environment, host: Host) -> tuple[tuple[str, str], FileSet]:
+    """Whether it may be restarted (`context.leave_to_restart`), and its files, with what activates them."""
+    own = cluster(env)
+    leave = context.leave_to_restart("postgres.allow_restart", own.allow_restart)
+    restart = ["restart"] if leave[0] else []
+    configuration = FileSet(
+        files.files(env, host),
+        check=postgres.control(own.major, CLUSTER, "check"),
+        activate=replication.control(own.major, CLUSTER, "activate", *restart),
+        units=[own.unit],
+    )
+    return leave, configuration

@@ -50,10 +50,10 @@ def ramp_sizes(count: int, ramps: Sequence[int]) -> list[int]:
     return sizes
 
 
-def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
-    """Batches over `names` in the order of roles, hosts in the inventory's order."""
+def production(environment: Environment, names: Iterable[str], turns: Sequence[tuple[str, str]] = ()) -> list[Batch]:
+    """Batches over `names` in the order of roles (`turns` as there), hosts in the inventory's order."""
     chosen = set(names)
-    order = role_order(environment)
+    order = role_order(environment, turns)
     members: dict[str, list[str]] = {role: [] for role in order}
     for host in environment.hosts.values():
         if host.name in chosen:
@@ -68,13 +68,17 @@ def production(environment: Environment, names: Iterable[str]) -> list[Batch]:
     return batches
 
 
-def role_order(environment: Environment) -> list[str]:
+def role_order(environment: Environment, turns: Sequence[tuple[str, str]] = ()) -> list[str]:
     """The roles as this system's take their turns: those of `release.order`'s services in its order, in the places
-    that they have among all roles."""
+    that they have among all roles; the first of each pair of `turns` right before the second."""
     services = environment.services
     wanted = list(dict.fromkeys(services[name].role for name in environment.common.release.order if name in services))
     theirs = iter(wanted)
-    return [next(theirs) if role in wanted else role for role in ROLE_ORDER]
+    order = [next(theirs) if role in wanted else role for role in ROLE_ORDER]
+    for first, second in turns:
+        order.remove(first)
+        order.insert(order.index(second), first)
+    return order
 
 
 def pause_before(environment: Environment, before: Batch, batch: Batch) -> float:

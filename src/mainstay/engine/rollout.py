@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from mainstay import artefacts, change, offline, outside
+from mainstay import artefacts, change, components, offline, outside
 from mainstay.engine import batches, gate, index, ledger, runs, snapshot
 from mainstay.engine.entries import entry
 from mainstay.engine.phase import Phase
@@ -152,12 +152,17 @@ class Rollout:
             work = Work(entry(SITE), budget=environment.common.rollout.budget)
             # What an interrupted run has begun is finished with it, whatever this limit says.
             names = [*self.request.of(environment), *(found.hosts if found else ())]
-            chosen = (batches.whole if self.request.at_once else batches.of)(environment, names)
+            chosen = self._batches(environment, fleet, names)
             if len(chosen) > 1:  # else every host fetches at the same time anyway, when it installs
                 self._fetch(writer, names, "more " if found else "")
             outcome = Phase(writer, work, chosen, found).run()
         remember(environment, fleet, self.reporter)
         return outcome
+
+    def _batches(self, environment: Environment, fleet: Fleet, names: list[str]) -> list[batches.Batch]:
+        if self.request.at_once or environment.env == "staging":
+            return batches.whole(environment, names)
+        return batches.production(environment, names, components.turns(environment, names, fleet.shell))
 
     def _fetch(self, writer: Writer, names: list[str], more: str) -> None:
         """Downloads for all batches at once: waiting is shared, and a mirror that fails does so before any change.
