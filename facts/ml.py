@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyinfra.api import FactBase
 from typing_extensions import override
 
-_FIELDS = "index,name,memory.total,memory.used,memory.free,utilization.gpu,driver_version"
+_FIELDS = "index,name,memory.total,memory.used,memory.free,utilization.gpu,driver_version,uuid"
+_UUID = re.compile(r"GPU-[0-9a-f-]+")
 NO_PROGRAM = "nvidia-smi is not installed"
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; memory in MiB, `used_pct` of its time. A number that the driver does not tell is None."""
+    """One GPU; memory in MiB, `used_pct` of its time. A number that the driver does not tell is None.
+
+    `index` is how nvidia-smi counts it, `uuid` its name, which stays, `minor` the number of its device file: no one of
+    them follows from another.
+    """
 
     index: int
     name: str
@@ -24,6 +30,13 @@ class Gpu:
     free_mib: int | None
     used_pct: int | None
     driver: str
+    uuid: str
+    minor: int | None = None
+
+    @property
+    def device(self) -> str:
+        """Its device file; empty where its number is not known."""
+        return "" if self.minor is None else f"/dev/nvidia{self.minor}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,10 @@ class GpuInfo(FactBase[Gpus]):
     def command(self) -> str:  # type: ignore[override]
         # A driver that hangs makes nvidia-smi wait for ever.
         ask = f"timeout 20 nvidia-smi --query-gpu={_FIELDS} --format=csv,noheader,nounits 2>&1"
-        return f"command -v nvidia-smi >/dev/null || {{ echo {shlex.quote(NO_PROGRAM)}; exit 0; }}; {ask} || true"
+        # No query has the minor number, only the whole report.
+        report = "timeout 20 nvidia-smi -q -x 2>/dev/null | grep -Eo '<(uuid|minor_number)>[^<]+'"
+        none = f"{{ echo {shlex.quote(NO_PROGRAM)}; exit 0; }}"
+        return f"command -v nvidia-smi >/dev/null || {none}; {ask} && {report} || true"
 
     @staticmethod
     @override
@@ -54,19 +70,35 @@ class GpuInfo(FactBase[Gpus]):
 
 
 def parse_gpus(lines: list[str]) -> Gpus:
-    """Reads a line a GPU, in the order of `_FIELDS`; any other line is the reason why there is none."""
+    """Reads a line a GPU, in the order of `_FIELDS`, and `<uuid>` before `<minor_number>` of each in the whole report.
+
+    Any other line is the reason why there is none.
+    """
     found: list[Gpu] = []
     words: list[str] = []
+    minors: dict[str, int | None] = {}
+    uuid = ""
     for line in lines:
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) == 7 and cells[0].isdecimal():
-            numbers = [_number(cell) for cell in cells[2:6]]
-            found.append(Gpu(int(cells[0]), cells[1], *numbers, driver=cells[6]))
+        tag, _, value = line.strip().partition(">")
+        if tag == "<uuid":
+            uuid = value
+        elif tag == "<minor_number":
+            minors[uuid] = _number(value)
+        elif len(cells) == 8 and cells[0].isdecimal():
+            found.append(_gpu(cells))
         elif line.strip():
             words.append(line.strip())
     if found:
-        return Gpus(sorted(found, key=lambda gpu: gpu.index))
+        told = [replace(gpu, minor=minors.get(gpu.uuid)) for gpu in found]
+        return Gpus(sorted(told, key=lambda gpu: gpu.index))
     return Gpus([], words[0] if words else "nvidia-smi names no GPU")
+
+
+def _gpu(cells: list[str]) -> Gpu:
+    numbers = [_number(cell) for cell in cells[2:6]]
+    uuid = cells[7] if _UUID.fullmatch(cells[7]) else ""
+    return Gpu(int(cells[0]), cells[1], *numbers, driver=cells[6], uuid=uuid)
 
 
 def _number(cell: str) -> int | None:

@@ -52,11 +52,16 @@ def is_unproven(environment: Environment, found: Gpus) -> bool:
 
 
 def missing(found: Gpus, declared: int) -> str:
-    """Fewer GPUs than the host declares, in one sentence; empty where there are enough."""
-    if len(found.found) >= declared:
-        return ""
-    count = f"{len(found.found)}" if found.found else f"none ({found.reason})"
-    return f"GPUs: found {count}, expected {declared} as the host declares (gpus)"
+    """Fewer GPUs than the host declares, or one that no instance can be given, in one sentence; empty where all are."""
+    if len(found.found) < declared:
+        count = f"{len(found.found)}" if found.found else f"none ({found.reason})"
+        return f"GPUs: found {count}, expected {declared} as the host declares (gpus)"
+    for gpu in found.found[:declared]:
+        lacks = "no UUID" if not gpu.uuid else "no minor number" if gpu.minor is None else ""
+        if lacks:
+            expected = "its UUID and its minor number, which nvidia-smi -q tells"
+            return f"GPU {gpu.index} ({gpu.name}): found {lacks}, expected {expected}"
+    return ""
 
 
 def too_full(found: Gpus, instances: int, min_free_mib: int, service: str) -> str:

@@ -23,9 +23,17 @@ from workload import models
 SYSTEM, GPU, DB = "spheroseg", "sph-stg-gpu-1", "sph-stg-db-1"
 NAME = "checkpoint_epoch_9.pth.tar"
 FOLDER = f"/opt/{SYSTEM}/ml/models"
-# nvidia-smi as a host's driver has it, as far as it is asked: what stands in /root/gpus, in its own format.
-SMI = '#!/bin/sh\ncase "$1" in --query-gpu=*) cat /root/gpus ;; *) exit 2 ;; esac\n'
-T4 = "0, Tesla T4, 15360, 400, {}, 3, 535.183.01"
+# nvidia-smi as a host's driver has it, as far as it is asked: what stands in /root/gpus, in its own format. The device
+# file of GPU 0 is /dev/nvidia1, as where the driver met another one first.
+SMI = """#!/bin/sh
+case "$*" in
+    --query-gpu=*) cat /root/gpus ;;
+    "-q -x") sed -nE 's|^0,.*(GPU-.*)|<uuid>\\1</uuid><minor_number>1</minor_number>|p' /root/gpus ;;
+    *) exit 2 ;;
+esac
+"""
+UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
+T4 = f"0, Tesla T4, 15360, 400, {{}}, 3, 535.183.01, {UUID}"
 
 
 class Computing(Bench):
@@ -195,19 +203,42 @@ def test_a_model_from_the_store_is_fetched_by_the_host_itself(computing: Computi
 # GPUs, by what nvidia-smi says
 
 
+NOT_GIVEN = {"each instance has a gpu to itself", "each instance may open its gpu alone"}
+
+
+@pytest.mark.covers("ML-06")
+def test_an_instance_is_given_the_gpu_that_is_there(computing: Computing) -> None:
+    """By its name and its device file, with a new process; and back, once it is gone."""
+    slot = computing.slot()
+    computing.gpus(T4.format(15000))
+    try:
+        assert failing(computing, GPU) == NOT_GIVEN
+        computing.converged(GPU)
+        assert computing.slot() != slot and failing(computing, GPU) == set()
+        shown = computing.sh(GPU, f"systemctl show -p Environment -p DeviceAllow {computing.unit()}")
+        assert f"CUDA_VISIBLE_DEVICES={UUID}" in shown and "DeviceAllow=/dev/nvidia1 rw" in shown.splitlines()
+    finally:
+        computing.gpus()
+    computing.converged(GPU)
+    assert computing.slot() == slot and failing(computing, GPU) == set()
+
+
 @pytest.mark.covers("ML-01", "SC-13")
 def test_a_gpu_that_is_there_is_held_to_what_is_declared(computing: Computing) -> None:
-    computing.gpus(T4.format(100))
+    computing.gpus(T4.format(15000))
     try:
+        computing.converged(GPU)
+        computing.gpus(T4.format(100))
         assert failing(computing, GPU) == set()
         assert not computing.plan(GPU)["changes"], "what runs has its memory already"
         computing.gpus("No devices were found")
-        assert failing(computing, GPU) == {"the gpus are there"}
+        assert failing(computing, GPU) == {"the gpus are there", *NOT_GIVEN}
         outcome = computing.apply(GPU)
         expected = "GPUs: found none (No devices were found), expected 1 as the host declares (gpus)"
         assert not outcome["ok"] and expected in outcome["reason"], outcome["reason"]
     finally:
         computing.gpus()
+    computing.converged(GPU)
 
 
 @pytest.mark.covers("SC-13")
@@ -253,13 +284,11 @@ def test_a_package_that_was_removed_by_hand_is_drift(computing: Computing) -> No
 def test_an_instance_with_another_gpu_is_seen(computing: Computing) -> None:
     unit = computing.unit()
     own = f"/etc/systemd/system/{unit}.d/60-hand.conf"
-    computing.sh(GPU, f"printf '[Service]\\nEnvironment=CUDA_VISIBLE_DEVICES=7 MODEL_SHA256=none\\n' > {own}")
+    planted = "Environment=CUDA_VISIBLE_DEVICES=7 MODEL_SHA256=none\\nDeviceAllow=/dev/nvidia7 rw"
+    computing.sh(GPU, f"printf '[Service]\\n{planted}\\n' > {own}")
     computing.sh(GPU, f"systemctl daemon-reload; systemctl restart {unit}; sleep 3")
     try:
-        assert failing(computing, GPU) == {
-            "each instance has a gpu to itself",
-            "each instance was started on the pinned model",
-        }
+        assert failing(computing, GPU) == {*NOT_GIVEN, "each instance was started on the pinned model"}
     finally:
         computing.sh(GPU, f"rm {own}; systemctl daemon-reload; systemctl restart {unit}; sleep 3")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,25 +12,35 @@ from typing import Any
 
 import pytest
 
-from deploys.components.ml.files import files, surroundings
+from deploys.components.ml import deploy as ml_deploy
+from deploys.components.ml.files import asked, files, surroundings
 from deploys.components.ml.model import gpu_of, service_of
+from deploys.components.service import deploy as service_deploy
 from deploys.components.service.deployment import Deployment
 from deploys.components.service.files import deployment
 from deploys.operations import gpus, models
 from facts.files import FileState, FileStates
-from facts.ml import GpuInfo, Gpus, ModelFile, ModelState, parse_gpus
+from facts.ml import NO_PROGRAM, GpuInfo, Gpus, ModelFile, ModelState, parse_gpus
 from facts.service import Instance, Slots, SlotsState
 from mainstay import offline
 from mainstay.errors import HostError, InventoryError, UsageError
+from mainstay.files import FileSet
 from mainstay.inventory import Artefact, Environment, Release, load
 from mainstay.lab.overlay import HostOverlay, Overlay
-from tests.plan.harness import Planned, plan
+from tests.plan.harness import Planned, on, plan
 from tests.unit.inventories import SHIPPED, Edit
 
 SYSTEM, GPU = "spheroseg", "sph-gpu-1"
 NAME = "checkpoint_epoch_9.pth.tar"
 PATH = f"/opt/{SYSTEM}/ml/models/{NAME}"
-T4 = "{}, Tesla T4, 15360, 3, {}, 0, 535.183.01"
+NONE = parse_gpus([NO_PROGRAM])
+
+
+def two(*free: int, uuids: str = "ab") -> Gpus:
+    """T4s with so much memory free (MiB); the driver met the last one first, so its device file is /dev/nvidia0."""
+    told = [f"{at}, Tesla T4, 15360, 3, {mib}, 0, 535.183.01, GPU-{uuids[at]}" for at, mib in enumerate(free)]
+    devices = [[f"<uuid>GPU-{uuids[at]}", f"<minor_number>{len(free) - 1 - at}"] for at in range(len(free))]
+    return parse_gpus([*told, *(line for lines in devices for line in lines)])
 
 
 def copied(folder: Path, *edits: Edit) -> Path:
@@ -73,9 +84,30 @@ def test_each_instance_of_both_slots_has_a_gpu_to_itself(env: Environment) -> No
     assert list(found) == [
         f"/etc/systemd/system/spheroseg-ml@{port}.service.d/50-ml.conf" for port in (15002, 15003, 25002, 25003)
     ]
-    second = found["/etc/systemd/system/spheroseg-ml@25003.service.d/50-ml.conf"].splitlines()
-    assert {"Environment=CUDA_VISIBLE_DEVICES=1", "DevicePolicy=closed", "DeviceAllow=/dev/nvidia1 rw"} <= set(second)
-    assert "DeviceAllow=/dev/nvidia0 rw" not in second
+
+
+@pytest.mark.covers("ML-06")
+@pytest.mark.parametrize(("at", "uuid", "minor"), [(0, "GPU-a", 1), (1, "GPU-b", 0), (2, "GPU-a", 1), (3, "GPU-b", 0)])
+def test_an_instance_sees_its_gpu_whatever_the_driver_counts(env: Environment, at: int, uuid: str, minor: int) -> None:
+    """By a name that is no number, and by the device file that belongs to it: nvidia-smi counts the other way round."""
+    lines = files(env, env.hosts[GPU], two(8192, 8192))[at].content.splitlines()
+    assert [line for line in lines if "CUDA_VISIBLE" in line] == [f"Environment=CUDA_VISIBLE_DEVICES={uuid}"]
+    opened = [line.removeprefix("DeviceAllow=") for line in lines if line.startswith("DeviceAllow=")]
+    shared = ["/dev/nvidiactl rw", "/dev/nvidia-uvm rw", "/dev/nvidia-uvm-tools rw"]
+    assert "DevicePolicy=closed" in lines and opened == [*shared, f"/dev/nvidia{minor} rw"]
+
+
+def test_a_gpu_that_nobody_asked_about_stands_as_what_it_is(env: Environment) -> None:
+    text = files(env, env.hosts[GPU])[3].content
+    assert "CUDA_VISIBLE_DEVICES=<UUID of GPU 1>\n" in text
+    assert "DeviceAllow=/dev/nvidia<minor number of GPU 1> rw\n" in text
+
+
+def test_without_a_gpu_an_instance_sees_none(env: Environment) -> None:
+    """In a lab, and there alone: any other host is refused."""
+    lines = files(env, env.hosts[GPU], NONE)[0].content.splitlines()
+    assert "Environment=CUDA_VISIBLE_DEVICES=" in lines and "DevicePolicy=closed" in lines
+    assert not [line for line in lines if re.match(r"DeviceAllow=/dev/nvidia\d", line)]
 
 
 @pytest.mark.covers("ML-02")
@@ -93,6 +125,7 @@ def test_on_a_cpu_no_device_is_opened(tmp_path: Path) -> None:
         "    required: false # (",
     )
     env = load(SYSTEM, "production", root=copied(tmp_path, edit))
+    assert asked(env, pytest.fail) is None
     text = files(env, env.hosts[GPU])[0].content
     assert "CUDA" not in text and "Device" not in text and "model-check" in text
 
@@ -105,7 +138,40 @@ def test_another_model_takes_the_service_over_its_other_slot(env: Environment, t
     two = deployment(replace(other, releases=env.releases), member, service)
     assert [name for name, value in one.parts(str).items() if two.parts(str)[name] != value] == ["surroundings"]
     backend = env.services["backend"]
-    assert surroundings(env, member, backend) == ""
+    assert surroundings(env, member, backend, pytest.fail) == ""
+
+
+@pytest.mark.parametrize(
+    ("now", "differs"),
+    [
+        (two(100, 100), []),
+        (two(8192, 8192, uuids="ac"), ["surroundings"]),
+        (replace(two(8192, 8192), found=[replace(gpu, minor=gpu.index) for gpu in two(1, 1).found]), ["surroundings"]),
+    ],
+)
+def test_another_gpu_takes_the_service_over_its_other_slot(env: Environment, now: Gpus, differs: list[str]) -> None:
+    """And one whose device file is another now; not one that is busy."""
+    service, member = service_of(env), env.hosts[GPU]
+    before, after = (deployment(env, member, service, {GpuInfo: told}.get) for told in (two(8192, 8192), now))
+    assert [name for name, value in before.parts(str).items() if after.parts(str)[name] != value] == differs
+
+
+def test_a_deploy_asks_the_host_which_gpus_it_has(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drop-ins that it installs are those that the service's processes are compared by."""
+    installed: list[FileSet] = []
+    compared: list[str] = []
+    monkeypatch.setattr(ml_deploy.operations, "installed", lambda wanted, name: installed.append(wanted))
+    monkeypatch.setattr(ml_deploy.gpus, "ready", lambda wanted, need, name: compared.append(wanted.surroundings))
+    monkeypatch.setattr(ml_deploy.models, "placed", lambda *wanted, name: None)
+    monkeypatch.setattr(service_deploy.service_user, "present", lambda user, name: None)
+    monkeypatch.setattr(service_deploy.slots, "deployed", lambda wanted, name: compared.append(wanted.surroundings))
+    with on(env, env.hosts[GPU], {GpuInfo: two(8192, 8192)}) as host:
+        monkeypatch.setattr(host, "loop", list, raising=False)
+        ml_deploy.apply()
+        service_deploy.apply()
+    texts = [managed.content for managed in installed[0].files]
+    assert "CUDA_VISIBLE_DEVICES=GPU-b" in texts[1]
+    assert compared == ["".join(texts)] * 2
 
 
 # What is refused offline
@@ -172,7 +238,7 @@ def test_a_model_on_this_machine_that_is_another_one_is_refused(env: Environment
 
 
 def ready(env: Environment, found: Gpus, state: SlotsState | None = None, need: int = 8192) -> Planned:
-    wanted = deployment(env, env.hosts[GPU], service_of(env))
+    wanted = deployment(env, env.hosts[GPU], service_of(env), lambda fact: found)
     facts: dict[type, Any] = {GpuInfo: found, Slots: state or SlotsState(), FileStates: standing(wanted)}
     return plan(gpus.ready, wanted, need, environment=env, member=env.hosts[GPU], facts=facts)
 
@@ -186,21 +252,18 @@ def standing(wanted: Deployment) -> dict[str, FileState]:
 
 
 def running(env: Environment) -> SlotsState:
-    """The service runs as it should."""
-    parts = deployment(env, env.hosts[GPU], service_of(env)).parts(str)
+    """The service runs as it should, on both GPUs."""
+    parts = deployment(env, env.hosts[GPU], service_of(env), lambda fact: two(8192, 8192)).parts(str)
     return SlotsState("blue", "1.0.0", {"blue": {"parts": parts}}, {15002: Instance(True, True)})
-
-
-def two(*free: int) -> Gpus:
-    return parse_gpus([T4.format(number, mib) for number, mib in enumerate(free)])
 
 
 @pytest.mark.covers("SC-13", "ML-01")
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (parse_gpus(["nvidia-smi is not installed"]), "GPUs: found none (nvidia-smi is not installed), expected 2"),
+        (NONE, "GPUs: found none (nvidia-smi is not installed), expected 2"),
         (two(15000), "GPUs: found 1, expected 2 as the host declares (gpus)"),
+        (two(15000, 15000, uuids="a?"), "GPU 1 (Tesla T4): found no UUID, expected its UUID and its minor number"),
         (two(8191, 15000), "GPU 0 (Tesla T4): found 8191 of 15360 MiB free, expected 8192 before an instance of ml"),
     ],
 )
@@ -220,14 +283,13 @@ def test_memory_that_the_service_itself_uses_is_its_own(env: Environment) -> Non
 
 
 def test_a_lab_without_gpus_goes_on(env: Environment) -> None:
-    none = parse_gpus(["nvidia-smi is not installed"])
     lab = Overlay("lab", Path("/k"), Path("/h"), {"production/x": HostOverlay("198.18.0.11", 22, 12)}, ["gpu"])
     inside = replace(env, lab=lab)
-    assert ready(inside, none).commands == []
+    assert ready(inside, NONE).commands == []
     with pytest.raises(HostError):  # one whose nvidia-smi answers is held to it
         ready(inside, two(15000))
     with pytest.raises(HostError):
-        ready(replace(env, lab=replace(lab, unproven=[])), none)
+        ready(replace(env, lab=replace(lab, unproven=[])), NONE)
 
 
 # Models against fixed facts

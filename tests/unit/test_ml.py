@@ -15,19 +15,24 @@ from facts.ml import NO_PROGRAM, Gpu, GpuInfo, Gpus, ModelFile, ModelState, pars
 from tests.unit.hosttree import KIT, RUN, Tree, new
 
 # As nvidia-smi of driver 535 prints a Tesla T4, one that is shared (MIG), and what it says where there is nothing.
-T4 = "0, Tesla T4, 15360, 3, 14926, 0, 535.183.01"
-MIG = "1, NVIDIA A100-SXM4-40GB, 40960, 19, 40936, [N/A], 535.183.01"
+ONE_UUID, OTHER_UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "GPU-f3da2e71-6e43-729a-e3ae-f731ed96d50c"
+T4 = f"0, Tesla T4, 15360, 3, 14926, 0, 535.183.01, {ONE_UUID}"
+MIG = f"1, NVIDIA A100-SXM4-40GB, 40960, 19, 40936, [N/A], 535.183.01, {OTHER_UUID}"
+# And what is asked of its whole report: the driver met the second one first.
+DEVICES = [f"<uuid>{ONE_UUID}", "<minor_number>1", f"<uuid>{OTHER_UUID}", "<minor_number>0"]
 NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest"
 
 
 @pytest.mark.covers("ML-01")
 def test_reads_each_gpu() -> None:
-    assert parse_gpus([MIG, T4]) == Gpus(
+    found = parse_gpus([MIG, T4, *DEVICES])
+    assert found == Gpus(
         [
-            Gpu(0, "Tesla T4", 15360, 3, 14926, 0, "535.183.01"),
-            Gpu(1, "NVIDIA A100-SXM4-40GB", 40960, 19, 40936, None, "535.183.01"),
+            Gpu(0, "Tesla T4", 15360, 3, 14926, 0, "535.183.01", ONE_UUID, 1),
+            Gpu(1, "NVIDIA A100-SXM4-40GB", 40960, 19, 40936, None, "535.183.01", OTHER_UUID, 0),
         ]
     )
+    assert [gpu.device for gpu in found.found] == ["/dev/nvidia1", "/dev/nvidia0"]
 
 
 @pytest.mark.covers("ML-01")
@@ -44,13 +49,46 @@ def test_without_a_gpu_there_is_a_reason(lines: list[str], reason: str) -> None:
     assert parse_gpus(lines) == Gpus([], reason)
 
 
+@pytest.mark.parametrize("told", [[], DEVICES[2:], [DEVICES[0]], [DEVICES[0], "<minor_number>N/A"]])
+def test_a_device_file_that_is_not_told_is_nobody_else_s(told: list[str]) -> None:
+    (gpu,) = parse_gpus([T4, *told]).found
+    assert (gpu.minor, gpu.device) == (None, "")
+
+
+# A stand-in for the program, which tells both questions apart.
+SMI = f"""#!/bin/sh
+case "$*" in
+    --query-gpu=*) echo "{T4}" ;;
+    "-q -x") cat <<END ;;
+<gpu id="00000000:00:1E.0">
+\t\t<serial>1654523003308</serial>
+\t\t<uuid>{ONE_UUID}</uuid>
+\t\t<minor_number>1</minor_number>
+END
+esac
+"""
+
+
+def test_the_program_is_asked_for_names_and_for_device_files(tmp_path: Path) -> None:
+    """Of the whole report, which has much else, a line each."""
+    (tmp_path / "nvidia-smi").write_text(SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    found = answer(f"{tmp_path}:/usr/bin:/bin")
+    assert found == [T4, *DEVICES[:2]]
+
+
+def answer(path: str) -> list[str]:
+    """What a host with this PATH is understood to say."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", GpuInfo().command()], capture_output=True, text=True, check=True, env={"PATH": path}
+    )
+    return done.stdout.splitlines()
+
+
 def test_a_machine_without_the_program_is_a_host_without_gpus(tmp_path: Path) -> None:
     for name in ("echo", "timeout"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
-    asked = subprocess.run(
-        ["/bin/sh", "-c", GpuInfo().command()], capture_output=True, text=True, check=True, env={"PATH": str(tmp_path)}
-    )
-    assert GpuInfo().process(asked.stdout.splitlines()) == Gpus([], NO_PROGRAM)
+    assert GpuInfo().process(answer(str(tmp_path))) == Gpus([], NO_PROGRAM)
 
 
 @given(st.lists(st.text()))
@@ -62,7 +100,7 @@ def test_whatever_is_printed_is_read(lines: list[str]) -> None:
 
 @given(st.integers(0, 7), st.integers(0, 99999), st.integers(0, 99999), st.text("abc XY-4", min_size=1))
 def test_reads_what_it_would_print(index: int, total: int, free: int, name: str) -> None:
-    (gpu,) = parse_gpus([f"{index}, {name}, {total}, {total}, {free}, 7, 535.1"]).found
+    (gpu,) = parse_gpus([f"{index}, {name}, {total}, {total}, {free}, 7, 535.1, {ONE_UUID}"]).found
     assert (gpu.index, gpu.name, gpu.total_mib, gpu.free_mib) == (index, name.strip(), total, free)
 
 
@@ -70,15 +108,18 @@ def test_refusals_are_one_sentence() -> None:
     assert missing(Gpus([], NO_PROGRAM), 1) == (
         "GPUs: found none (nvidia-smi is not installed), expected 1 as the host declares (gpus)"
     )
-    one = parse_gpus([T4])
+    one = parse_gpus([T4, *DEVICES])
     assert missing(one, 2) == "GPUs: found 1, expected 2 as the host declares (gpus)"
     assert missing(one, 1) == ""
+    nameless = "GPU 0 (Tesla T4): found {}, expected its UUID and its minor number, which nvidia-smi -q tells"
+    assert missing(parse_gpus([T4]), 1) == nameless.format("no minor number")
+    assert missing(parse_gpus([T4.replace(ONE_UUID, "[Unknown Error]"), *DEVICES]), 1) == nameless.format("no UUID")
     assert too_full(one, 1, 16000, "ml") == (
         "GPU 0 (Tesla T4): found 14926 of 15360 MiB free, expected 16000 before an instance of ml starts there "
         "(ml.gpu.min_free_mib); nothing was changed"
     )
     assert too_full(one, 1, 14926, "ml") == ""
-    unknown = parse_gpus(["0, Tesla T4, 15360, 3, [N/A], 0, 535.183.01"])
+    unknown = parse_gpus([T4.replace("14926", "[N/A]")])
     assert too_full(unknown, 1, 100, "ml") == (
         "GPU 0 (Tesla T4): nvidia-smi does not tell its free memory, expected 100 MiB"
     )

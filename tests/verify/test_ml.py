@@ -11,17 +11,19 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from deploys.components.ml.files import Given, given
 from deploys.components.ml.model import Section, gpu_of, model_path, section, service_of
 from deploys.components.release.files import base_of
 from deploys.components.service.deployment import Deployment
 from deploys.components.service.files import deployment
 from deploys.operations.gpus import is_unproven, missing
 from facts.distributions import Distributions, parse_installed
-from facts.ml import GpuInfo, parse_gpus
+from facts.ml import GpuInfo, Gpus, parse_gpus
 from facts.service import Slots, parse_slots
 from mainstay.inventory import Environment, Host, Service
 
 ON_ML = pytest.mark.roles("ml")
+_OPENED = re.compile(r"^DeviceAllow=(/dev/nvidia\d+) ", re.MULTILINE)
 _PINNED = re.compile(r"^[A-Za-z0-9][^#\\\n]*==[^#\\\n]*", re.MULTILINE)
 
 
@@ -54,6 +56,18 @@ def ports(host: Any, wanted: Deployment | None) -> list[int]:
     return list(wanted.ports[state.active])
 
 
+@pytest.fixture(scope="module")
+def gpus(host: Any, own: Section) -> Gpus:
+    """The host's GPUs; none where nothing is computed on one."""
+    return parse_gpus(host.run(GpuInfo().command()).stdout.splitlines()) if own.gpu.required else Gpus()
+
+
+@pytest.fixture(scope="module")
+def belonging(own: Section, service: Service, gpus: Gpus, ports: list[int]) -> dict[int, Given]:
+    """The GPU of each of those instances."""
+    return {port: given(gpus, gpu_of(service, port)) for port in ports} if own.gpu.required else {}
+
+
 def environ(host: Any, wanted: Deployment, port: int) -> dict[str, str]:
     """The variables of the instance's process."""
     pid = host.check_output(f"systemctl show -p MainPID --value {shlex.quote(wanted.name_of(port))}")
@@ -64,17 +78,16 @@ def environ(host: Any, wanted: Deployment, port: int) -> dict[str, str]:
 @ON_ML
 @pytest.mark.covers("ML-01")
 def test_the_gpus_are_there(
-    host: Any, environment: Environment, own: Section, member: Host, record_property: Callable[[str, object], None]
+    environment: Environment, own: Section, member: Host, gpus: Gpus, record_property: Callable[[str, object], None]
 ) -> None:
     if not own.gpu.required:
         return
-    found = parse_gpus(host.run(GpuInfo().command()).stdout.splitlines())
-    if is_unproven(environment, found):
+    if is_unproven(environment, gpus):
         record_property("note", "this lab has no GPU, so none was looked for")
         return
-    fault = missing(found, member.gpus)
+    fault = missing(gpus, member.gpus)
     assert not fault, fault
-    nameless = [gpu.index for gpu in found.found if not gpu.driver or gpu.total_mib is None]
+    nameless = [gpu.index for gpu in gpus.found if not gpu.driver or gpu.total_mib is None]
     assert not nameless, f"GPU {nameless[0]}: nvidia-smi does not tell its driver or memory"
 
 
@@ -96,13 +109,26 @@ def test_the_model_is_the_pinned_one(
 @ON_ML
 @pytest.mark.covers("ML-06")
 def test_each_instance_has_a_gpu_to_itself(
-    host: Any, own: Section, service: Service, wanted: Deployment | None, ports: list[int]
+    host: Any, wanted: Deployment | None, ports: list[int], belonging: dict[int, Given]
 ) -> None:
-    for port in ports if wanted else []:
+    for port in ports:
         assert wanted is not None
         found = environ(host, wanted, port).get("CUDA_VISIBLE_DEVICES")
-        expected = str(gpu_of(service, port)) if own.gpu.required else None
-        assert found == expected, f"port {port}: has GPU {found}, expected {expected}"
+        expected = belonging[port].uuid if port in belonging else None
+        assert found == expected, f"port {port}: has GPU {found!r}, expected {expected!r}"
+
+
+@ON_ML
+@pytest.mark.covers("ML-06")
+def test_each_instance_may_open_its_gpu_alone(
+    host: Any, wanted: Deployment | None, belonging: dict[int, Given]
+) -> None:
+    for port, (_, device) in belonging.items():
+        assert wanted is not None
+        said = host.check_output(f"systemctl show -p DevicePolicy -p DeviceAllow {shlex.quote(wanted.name_of(port))}")
+        assert "DevicePolicy=closed" in said.splitlines(), f"port {port}: may open any device"
+        found, expected = ", ".join(_OPENED.findall(said)) or "none", device or "none"
+        assert found == expected, f"port {port}: may open {found}, expected {expected}"
 
 
 @ON_ML

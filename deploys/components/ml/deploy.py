@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from deploys.components.ml.files import files
+from pyinfra import host
+
+from deploys.components.ml.files import asked, files
 from deploys.components.ml.model import model_path, section, service_of
 from deploys.components.service.files import deployment
 from deploys.operations import files as operations
@@ -25,7 +27,7 @@ def apply() -> None:
     if service.name not in environment.releases:
         return
     if own.gpu.required:
-        wanted = deployment(environment, member, service)
+        wanted = deployment(environment, member, service, host.get_fact)
         gpus.ready(wanted, own.gpu.min_free_mib, name=f"GPUs for {service.name}")
     if own.model is not None:
         models.placed(
@@ -33,5 +35,5 @@ def apply() -> None:
             model_path(environment),
             name=f"Model {own.model.name}",
         )
-    drop_ins = FileSet(files(environment, member), activate="systemctl daemon-reload")
-    operations.installed(drop_ins, name=f"Instances of {service.name}")
+    drop_ins = files(environment, member, asked(environment, host.get_fact))
+    operations.installed(FileSet(drop_ins, activate="systemctl daemon-reload"), name=f"Instances of {service.name}")

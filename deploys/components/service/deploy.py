@@ -23,6 +23,6 @@ def apply() -> None:
     for service in host.loop(list(environment.services.values())):
         if service not in mine:
             continue
-        wanted = deployment(environment, member, service)
+        wanted = deployment(environment, member, service, host.get_fact)
         service_user.present(wanted.user, name=f"User {wanted.user}")
         slots.deployed(wanted, name=f"{service.name} {wanted.version}")

@@ -13,6 +13,8 @@ from typing import Any
 from mainstay.files import FileSet, ManagedFile
 
 Resolve = Callable[[str], str]
+Ask = Callable[[Any], Any]
+"""Asks a host for a fact; what describes a service takes it where that depends on the host itself."""
 CHECK, RELOAD = "/usr/local/lib/mainstay/nginx-check", "/usr/local/lib/mainstay/nginx-reload"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from deploys.components.nginx import model as nginx
-from deploys.components.service.deployment import Deployment, env_text
+from deploys.components.service.deployment import Ask, Deployment, env_text
 from mainstay import components
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host, Service
@@ -18,8 +18,8 @@ def running_on(environment: Environment, member: Host) -> list[Service]:
     return [service for service in services if service.kind != "static" and service.name in environment.releases]
 
 
-def deployment(environment: Environment, member: Host, service: Service) -> Deployment:
-    """The service as it should run on the host."""
+def deployment(environment: Environment, member: Host, service: Service, ask: Ask | None = None) -> Deployment:
+    """The service as it should run on the host; without `ask`, as far as the inventory tells."""
     base, unit = f"/opt/{environment.system}/{service.name}", f"{environment.system}-{service.name}"
     return Deployment(
         service=service.name,
@@ -38,19 +38,19 @@ def deployment(environment: Environment, member: Host, service: Service) -> Depl
         health=[check.model_dump() for check in service.health],
         ready_s=service.ready_timeout_s,
         drain_s=service.drain_s,
-        surroundings=_surroundings(environment, member, service),
+        surroundings=_surroundings(environment, member, service, ask),
     )
 
 
-def _surroundings(environment: Environment, member: Host, service: Service) -> str:
+def _surroundings(environment: Environment, member: Host, service: Service, ask: Ask | None) -> str:
     """What components of the host put beside the service's processes, where new ones must be started for it.
 
-    A component's `files.py` tells it by a function `surroundings(env, host, service) -> str`.
+    A component's `files.py` tells it by a function `surroundings(env, host, service, ask) -> str`.
     """
     found = []
     for stem in components.chosen(environment, member):
         own = getattr(import_module(f"deploys.components.{stem}.files"), "surroundings", None)
-        found.append(own(environment, member, service) if own is not None else "")
+        found.append(own(environment, member, service, ask) if own is not None else "")
     return "".join(found)
 
 
