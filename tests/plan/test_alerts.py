@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from deploys.components.monitoring import files
 from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.rule import Rule
 from deploys.components.monitoring.rules import groups
-from mainstay.inventory import Environment, load
+from mainstay.inventory import Environment
 from tests.plan import alert_cases
-from tests.plan.alert_cases import STEP, case_of, rising, steady
+from tests.plan.alert_cases import case_of, rising, steady
+from tests.plan.alert_judge import as_test, deployed, firing, judged, question, written
 from tests.plan.promtool import run
 from tests.plan.watched import environment
-from tests.unit.inventories import SYSTEMS, copied
+from tests.unit.inventories import SYSTEMS
 
 LATER_S = 300
 """Looked at again after a rule has waited for its duration."""
@@ -37,59 +34,13 @@ def folder(env: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(env, tmp_path_factory.mktemp("rules"))
 
 
-def written(env: Environment, made: Path) -> Path:
-    """The folder `made` with the rules in it: one file with all of them, one with each group."""
-    managed = files.prometheus(env, env.hosts_of("monitoring")[0])
-    (made / "rules.yml").write_text(managed[1].content)
-    # promtool evaluates all that it is given at every moment of every test, so each test is given its own group.
-    for group in yaml.safe_load(managed[1].content)["groups"]:
-        (made / f"{group['name']}.rules.yml").write_text(yaml.safe_dump({"groups": [group]}))
-    return made
-
-
 @pytest.fixture(params=SYSTEMS)
 def shipped(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Environment, Path]:
     """Production of each shipped system, and its rules."""
     return deployed(request.param, tmp_path)
 
 
-def deployed(system: str, tmp_path: Path) -> tuple[Environment, Path]:
-    """Production of a shipped system, as it is with all services deployed, and its rules."""
-    root = copied(tmp_path, system=system)
-    path = root / "inventories" / system / "releases.yaml"
-    services = load(system, "production", root=root).services
-    pin = {"version": "1.0.0", "artefacts": {"1.0.0": {"file": "a.tar", "sha256": "0" * 64}}}
-    path.write_text(json.dumps({"releases": dict.fromkeys(services, pin)}))
-    env = load(system, "production", root=root)
-    (tmp_path / "rules").mkdir()
-    return env, written(env, tmp_path / "rules")
-
-
 _HEALTH = 'probe_success{job="health",host="h",service="api",check="/health"}'
-
-
-def firing(rule: Rule) -> str:
-    about = "".join(f',{key}="{value}"' for key, value in rule.about.items())
-    return f'count(ALERTS{{alertname="{rule.alert}",severity="{rule.severity}",alertstate="firing"{about}}})'
-
-
-def question(expr: str, at: float, count: int) -> dict[str, Any]:
-    samples = [{"labels": "{}", "value": count}] if count else []
-    return {"expr": expr, "eval_time": f"{at:g}s", "exp_samples": samples}
-
-
-def judged(folder: Path, rules: str, tests: list[dict[str, Any]]) -> None:
-    """promtool is content with these tests of a file of rules."""
-    path = folder / "tests.yml"
-    whole = {"rule_files": [rules], "evaluation_interval": f"{STEP}s", "tests": tests}
-    path.write_text(yaml.safe_dump(whole, sort_keys=False))
-    run("promtool", "test", "rules", path)
-
-
-def as_test(name: str, series: list[alert_cases.Series], questions: list[dict[str, Any]]) -> dict[str, Any]:
-    last = max((float(one["eval_time"].removesuffix("s")) for one in questions), default=600.0)
-    told = [one.as_yaml(last) for one in series]
-    return {"name": name, "interval": f"{STEP}s", "input_series": told, "promql_expr_test": questions}
 
 
 def every_rule(env: Environment) -> dict[str, list[Rule]]:
@@ -133,79 +84,6 @@ def test_every_rule_of_each_shipped_system_fires_and_is_silent(shipped: tuple[En
     silent(env, folder)
     told = {rule.severity for group in groups(env) for rule in group.rules}
     assert set(env.common.alerts) <= told
-
-
-# A measure of a runbook: a value that is well, one that warns, one that is critical, and what to do.
-Table = dict[str, tuple[tuple[float, float, float], str, str]]
-TOEIC: Table = {
-    "cpu_pct": ((69, 71, 86), "Cpu", "scale_up"),
-    "memory_pct": ((79, 81, 91), "Memory", "restart_one_instance"),
-    "disk_pct": ((74, 76, 86), "Disk", "clean_logs_backups"),
-    "p95_ms": ((190, 210, 510), "LatencyP95", "check_cache_db"),
-    "error_rate_pct": ((0.9, 1.1, 5.1), "ErrorRate", "investigate_logs"),
-    "cache_hit_pct": ((91, 89, 79), "CacheHits", "warm_cache"),
-}
-EVERYDAYAI: Table = {
-    "p95_ms": ((490, 510, 1010), "LatencyP95", "check_db_cache"),
-    "error_rate_pct": ((0.9, 1.1, 5.1), "ErrorRate", "check_logs_deployments"),
-    "request_rate_per_min": ((9999, 10001, 50001), "RequestRate", "scale_and_rate_limit"),
-    "cpu_pct": ((69, 71, 91), "Cpu", "scale"),
-    "memory_pct": ((79, 81, 96), "Memory", "check_leaks_restart"),
-    "db_pool_pct": ((69, 71, 91), "DatabaseConnections", "check_pool_budget"),
-    "db_query_ms": ((99, 101, 501), "DatabaseQueryTime", "analyse_and_index"),
-    "db_disk_pct": ((79, 81, 96), "DatabaseDisk", "archive_or_grow"),
-    "redis_memory_pct": ((79, 81, 96), "RedisMemory", "ttl_and_eviction"),
-    "redis_connections_pct": ((79, 81, 96), "RedisConnections", "increase_limit"),
-    "redis_evictions_per_s": ((99, 101, 1001), "RedisEvictions", "increase_memory"),
-    "log_patterns_per_min": ((9.9, 10.1, 101), "LogPattern", "read_the_log"),
-}
-
-
-@pytest.mark.covers("MT-19", "MT-20", "MT-21", "MT-22", "MT-23")
-@pytest.mark.covers("MT-30", "MT-31", "MT-32", "MT-33", "MT-34", "MT-37", "MT-38", "MT-39", "MT-40")
-@pytest.mark.parametrize(("system", "table"), [("toeic", TOEIC), ("everydayai", EVERYDAYAI)])
-def test_the_table_of_a_runbook_row_by_row(tmp_path: Path, system: str, table: Table) -> None:
-    """Well, amber and red, in its own numbers; the alert says what to do. That the rules are in force is verified."""
-    env, folder = deployed(system, tmp_path)
-    assert set(table) == set(env.common.thresholds)
-    found = {rule.alert: rule for group in groups(env) for rule in group.rules if rule.severity == "warning"}
-    (database,) = env.hosts_of("db")
-    for name, (values, alert, action) in table.items():
-        assert found[alert].action == action
-        tests = []
-        for value, told in zip(values, ((0, 0), (1, 0), (1, 1)), strict=True):
-            series = alert_cases.maker_of(name, database.name)(value)
-            severities = zip(("warning", "critical"), told, strict=True)
-            asked = [question(firing(Rule(alert, "", severity, 0, "")), 900, count) for severity, count in severities]
-            tests.append(as_test(f"{name} {value}", series, asked))
-        judged(folder, f"{name}.rules.yml", tests)
-
-
-# EverydayAI's Alert Rules: severity, alert, how long it lasts, and how its expression ends.
-RULES = {
-    ("P0", "ServiceDown", 0, "[5m:1m]) >= 3"),
-    ("P0", "ErrorRate", 300, "error_rate_pct > 5"),
-    ("P0", "PostgresDown", 60, '(up{job="postgres",host=~"eai-db-1"} == 0)'),
-    ("P0", "RedisDown", 60, '(up{job="redis",host=~"eai-cache-1"} == 0)'),
-    ("P1", "LatencyP95", 600, "p95_ms > 1000"),
-    ("P1", "ErrorRate", 600, "error_rate_pct > 1"),
-    ("P1", "Disk", 300, "disk_pct > 95"),
-    ("P1", "Memory", 300, "memory_pct > 95"),
-    ("P2", "LatencyP95", 900, "p95_ms > 500"),
-    ("P2", "Cpu", 900, "cpu_pct > 70"),
-    ("P2", "Memory", 900, "memory_pct > 80"),
-}
-
-
-@pytest.mark.covers("MT-43", "MT-46", "MT-47", "MT-48", "MT-49")
-def test_the_alerts_of_a_runbook_are_the_rules_of_its_severities(tmp_path: Path) -> None:
-    """Every one of them and no other; when each fires is asserted for each shipped system."""
-    env, _ = deployed("everydayai", tmp_path)
-    own = [rule for group in groups(env) for rule in group.rules if rule.severity in env.common.severity]
-    assert len(own) == len(RULES)
-    for severity, alert, lasts, end in RULES:
-        (rule,) = [rule for rule in own if (rule.severity, rule.alert) == (severity, alert)]
-        assert (rule.for_s, rule.expr[-len(end) :]) == (lasts, end)
 
 
 def silent(env: Environment, folder: Path) -> None:
