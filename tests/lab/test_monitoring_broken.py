@@ -89,8 +89,8 @@ BREAKS: dict[str, tuple[str, str, str, str, set[str]]] = {
     "a rule by hand": (
         MON,
         MON,
-        "sed -i 's/mainstay:cpu_pct > 70/mainstay:cpu_pct > 99/' /etc/prometheus/rules/*; systemctl reload prometheus; sleep 2",
-        "sed -i 's/mainstay:cpu_pct > 99/mainstay:cpu_pct > 70/' /etc/prometheus/rules/*; systemctl reload prometheus",
+        "sed -i 's/:cpu_pct > 70/:cpu_pct > 99/' /etc/prometheus/rules/*; systemctl reload prometheus; sleep 2",
+        "sed -i 's/:cpu_pct > 99/:cpu_pct > 70/' /etc/prometheus/rules/*; systemctl reload prometheus",
         {"rules in force are the inventory s"},
     ),
     "a measure by hand": (

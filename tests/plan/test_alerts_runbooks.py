@@ -66,8 +66,8 @@ def test_the_table_of_a_runbook_row_by_row(tmp_path: Path, system: str, table: T
 RULES = {
     ("P0", "ServiceDown", 0, "[5m:1m]) >= 3"),
     ("P0", "ErrorRate", 300, "error_rate_pct > 5"),
-    ("P0", "PostgresDown", 60, '(pg_up == 0) or (up{job="postgres"} == 0)'),
-    ("P0", "RedisDown", 60, '(redis_up == 0) or (up{job="redis"} == 0)'),
+    ("P0", "PostgresDown", 60, '(up{job="postgres",host=~"eai-db-1"} == 0)'),
+    ("P0", "RedisDown", 60, '(up{job="redis",host=~"eai-cache-1"} == 0)'),
     ("P1", "LatencyP95", 600, "p95_ms > 1000"),
     ("P1", "ErrorRate", 600, "error_rate_pct > 1"),
     ("P1", "Disk", 300, "disk_pct > 95"),
@@ -93,14 +93,14 @@ def test_the_alerts_of_a_runbook_are_the_rules_of_its_severities(tmp_path: Path)
 # The numbers are the runbook's; where it has none, they are decided, as the inventory says.
 Told = tuple[str, str, str, str, str, str]
 FAILS = 'count_over_time((probe_success{job="health"} == 0)'
-POSTGRES_LOST = '(pg_up == 0) or (up{job="postgres"} == 0)'
-REDIS_LOST = '(redis_up == 0) or (up{job="redis"} == 0)'
+# Of the primary alone: what a replica's loss is, others tell.
+LOST = '({up}{{host=~"{host}"}} == 0) or (up{{job="{job}",host=~"{host}"}} == 0)'
 SUPERINSIGHT: list[Told] = [
     ("Cpu", "warning", "cpu_pct > 70", "5m", "on-call in business hours", "scale_up"),
     ("Memory", "warning", "memory_pct > 80", "5m", "on-call in business hours", ""),
     ("LatencyP95", "warning", "p95_ms > 500", "5m", "on-call in business hours", ""),
-    ("ErrorRate", "warning", "error_rate_pct > 1", "5m", "on-call in business hours", ""),
-    ("ErrorRate", "critical", "error_rate_pct > 5", "5m", "on-call", ""),  # the runbook's high_error_rate
+    ("HighErrorRate", "warning", "error_rate_pct > 1", "5m", "on-call in business hours", ""),
+    ("HighErrorRate", "critical", "error_rate_pct > 5", "5m", "on-call", ""),
     ("ServiceDown", "critical", 'probe_success{job="health"} == 0', "1m", "on-call", ""),
 ]
 TCHAT: list[Told] = [
@@ -114,8 +114,8 @@ TCHAT: list[Told] = [
     ("Disk", "warning", "disk_pct > 85", "5m", "incidents in business hours", "clean_or_grow"),
     ("ReplicationLag", "warning", "replication_lag_s > 10", "5m", "incidents in business hours", ""),
     ("ReplicationLag", "critical", "replication_lag_s > 60", "5m", "page", ""),
-    ("PostgresDown", "P0", POSTGRES_LOST, "1m", "page", ""),
-    ("RedisDown", "P1", REDIS_LOST, "1m", "page", ""),
+    ("PostgresDown", "P0", LOST.format(up="pg_up", job="postgres", host="tchat-db-1"), "1m", "page", ""),
+    ("RedisDown", "P1", LOST.format(up="redis_up", job="redis", host="tchat-redis-1"), "1m", "page", ""),
 ]
 SPHEROSEG: list[Told] = [
     ("HighErrorRate", "warning", "error_rate_pct > 1", "5m", "webhook in support hours", "check_logs"),
@@ -130,10 +130,10 @@ SPHEROSEG: list[Told] = [
     ("Disk", "critical", "disk_pct > 90", "5m", "webhook", "clean_logs_backups"),
     ("ServiceDown", "critical", 'probe_success{job="health"} == 0', "1m", "webhook", ""),
     ("ServiceDown", "P1", f"{FAILS}[5m:1m]) >= 3", "0s", "webhook", ""),
-    ("PostgresDown", "P1", POSTGRES_LOST, "1m", "webhook", ""),
+    ("PostgresDown", "P1", LOST.format(up="pg_up", job="postgres", host="sph-db-1"), "1m", "webhook", ""),
     ("HighErrorRate", "P2", "error_rate_pct > 5", "5m", "webhook", ""),
     ("LatencyP95", "P2", "p95_ms > 1000", "10m", "webhook", ""),
-    ("RedisDown", "P2", REDIS_LOST, "1m", "webhook", ""),
+    ("RedisDown", "P2", LOST.format(up="redis_up", job="redis", host="sph-cache-1"), "1m", "webhook", ""),
     ("HighErrorRate", "P3", "error_rate_pct > 1", "10m", "webhook in support hours", ""),
     ("LatencyP95", "P3", "p95_ms > 500", "15m", "webhook in support hours", ""),
 ]
