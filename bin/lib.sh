@@ -32,17 +32,17 @@ packages() { # names: installs those that are missing
     for name in $missing; do echo "$name"; done >> artefacts/debian-packages
 }
 
-tools() { # promtool and amtool, which judge rules and routes; unpacked, because Debian starts what it installs
+tools() { # promtool and amtool, which judge rules and routes, and nginx; unpacked, because Debian starts what it installs
     mkdir -p artefacts/tools
-    for pair in prometheus:promtool prometheus-alertmanager:amtool; do
-        name=${pair%:*} program=${pair#*:}
+    for pair in prometheus:bin/promtool prometheus-alertmanager:bin/amtool nginx:sbin/nginx; do
+        name=${pair%:*} path=${pair#*:} program=${pair##*/}
         [ ! -x "artefacts/tools/$program" ] || continue
         command -v "$program" >/dev/null && continue
         say "$program"
-        command -v apt-get >/dev/null || fail "no $program, expected it in PATH: tests judge alert rules by it."
+        command -v apt-get >/dev/null || fail "no $program, expected it in PATH: tests judge what is rendered by it."
         (cd artefacts/tools && apt-get -qq download "$name" 2>/dev/null) \
             || { apt-get -qq update && (cd artefacts/tools && apt-get -qq download "$name"); } || return
-        dpkg-deb --fsys-tarfile artefacts/tools/"$name"_*.deb | tar -x -C artefacts/tools --strip-components=3 "./usr/bin/$program" || return
+        dpkg-deb --fsys-tarfile artefacts/tools/"$name"_*.deb | tar -x -C artefacts/tools --strip-components=3 "./usr/$path" || return
         rm -f artefacts/tools/"$name"_*.deb
     done
 }

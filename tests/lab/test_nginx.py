@@ -37,6 +37,7 @@ PORTS, STATUS = "listens on exactly the declared ports", "status is on loopback 
 KEEPS = "configuration in use keeps connections and pushes nothing"
 UPSTREAMS, REACHES = "upstreams name every host of the service", "reaches every app host itself"
 ANSWERS, ON_ALL = "services answer through their sites", "security headers on every kind of answer"
+LEADS = "each prefix leads to the service that it names"
 METRICS, VERSION = "metrics are not public", "says nothing of its version"
 TO_HTTPS, HTTP_2 = "http leads to https except for challenges", "speaks http 2"
 LIMITS, MESSAGES = "each site has the limit that is declared and no other", "pages for maintenance and faults are there"
@@ -59,7 +60,11 @@ ROUNDS = [
         "systemctl restart nginx": set(),
     },
     {
-        f"sed -i 's/server .*:8000/server 127.0.0.9:8000/' {CONF}/20-upstreams.conf": {UPSTREAMS, ANSWERS},
+        f"sed -i 's/server .*:8000/server 127.0.0.9:8000/' {CONF}/20-upstreams.conf": {
+            UPSTREAMS,
+            ANSWERS,
+            LEADS,
+        },
         f"sed -i 's/http_502 http_503/http_502 http_503 non_idempotent/' {SNIPPETS}/proxy.conf": {KEEPS},
         f"echo 'limit_req_zone $binary_remote_addr zone=stray:1m rate=1r/s;' > {CONF}/98-stray.conf": {LIMITS},
         f"sed -i 's#root /var/www/acme#root /var/www/html#' {SITES}": {TO_HTTPS},

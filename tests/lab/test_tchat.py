@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deploys.components.nginx import model as nginx
 from tests.coverage import verified
 from tests.json_schema import faults
 from tests.lab import standing as stands
@@ -161,6 +162,21 @@ def test_services_write_their_own_database_and_read_it_back_through_the_pooler(w
         assert [item["name"] for item in json.loads(whole.sh(second, f"curl -sS {url}"))["items"]] == [name]
         rows = whole.sql(DB, f"SELECT count(*) FROM tchat_{name}_app.items", f"tchat_{name}")
         assert rows == "1", f"{name}: {rows} rows in its database"
+
+
+@pytest.mark.covers("HC-03", "HC-06")
+def test_each_prefix_of_the_public_site_is_answered_by_the_service_that_it_names(whole: Standing) -> None:
+    """What only that service can say: the row that the test before wrote into its database."""
+    (name,) = whole.env.section("nginx", nginx.Section).sites["api"].names(whole.env)
+    for web in whole.hosts_with("web"):
+        for service in whole.env.services:
+            ask = f"curl -sSk --max-time 10 --resolve {name}:443:127.0.0.1 https://{name}/{service}"
+            items = json.loads(whole.sh(web, f"{ask}/api/items"))["items"]
+            assert [item["name"] for item in items] == [service], f"{service} on {web}"
+            assert json.loads(whole.sh(web, f"{ask}/health"))["status"] == "healthy", f"{service} on {web}"
+        for path in ("/api/items", "/health", "/none/health", "/"):
+            said = whole.sh(web, f"{ask.replace(f'/{service}', path)} -o /dev/null -w '%{{http_code}}'")
+            assert said == "404", f"{path} on {web}"
 
 
 def test_a_replica_that_is_lost_is_found_and_made_again(whole: Standing, record_property: Any) -> None:

@@ -1,4 +1,5 @@
-"""Prometheus' and Alertmanager's own judges, as Debian packages them: `bin/test` unpacks them, nothing skips them."""
+"""Prometheus' and Alertmanager's own judges, and nginx, as Debian packages them: `bin/test` unpacks them, no test skips
+them."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ TOOLS = Path(__file__).parents[2] / "artefacts" / "tools"
 
 
 def tool(name: str) -> Path:
-    """promtool or amtool; a test without it fails."""
+    """promtool, amtool or nginx; a test without it fails."""
     found = shutil.which(name, path=TOOLS) or shutil.which(name)
     if found is None:
         pytest.fail(f"no {name} in {TOOLS} and none in PATH; bin/test puts it there")

@@ -10,6 +10,7 @@ import pytest
 
 from deploys.components.nginx import deploy
 from deploys.components.nginx.files import files
+from deploys.components.nginx.model import Site
 from deploys.operations import certificates
 from facts.certificates import Certificate, LiveCertificate, parse_certificate
 from mainstay.inventory import Environment
@@ -72,6 +73,16 @@ def test_a_prefix_is_itself_and_what_is_below_it(tmp_path: Path) -> None:
     text = site(tmp_path)
     assert "location = /api {" in text
     assert "location /api/ {" in text
+
+
+def test_a_service_s_paths_are_told_as_clients_ask_for_them() -> None:
+    given = {"/": "basket", "/auth": "auth", "/api": "api"}
+    site = Site(server_names=["{domain}"], proxy=given, strip=["/auth"])
+    assert site.outside("/auth", "/health") == "/auth/health"
+    assert site.outside("/api", "/api/health") == "/api/health"
+    assert site.outside("/", "/health") == "/health"
+    for prefix, path in (("/api", "/health"), ("/", "/auth/x"), ("/", "/api"), ("/api", "/apiary")):
+        assert site.outside(prefix, path) is None, (prefix, path)
 
 
 @pytest.mark.covers("NX-07")
@@ -144,6 +155,14 @@ def test_http2_is_said_as_each_debian_s_nginx_wants_it(tmp_path: Path) -> None:
         (
             ("system.yaml", "static: frontend, proxy: {/api: backend}", "static: frontend, proxy: {/: backend}"),
             'nginx.sites.site.proxy["/"]: found a proxy for / beside static, expected one that answers /',
+        ),
+        (
+            ("system.yaml", "proxy: {/api: backend}", "proxy: {/api: backend}, strip: [/apis]"),
+            "nginx.sites.site.strip[0]: found '/apis', expected a prefix of proxy, other than /",
+        ),
+        (
+            ("system.yaml", "proxy: {/: backend}", "proxy: {/: backend}, strip: [/]"),
+            "nginx.sites.api.strip[0]: found '/', expected a prefix of proxy, other than /",
         ),
         (
             ("production.yaml", "\nhosts:", "\nnginx: {weights: {eai-web-1: 3}}\n\nhosts:"),

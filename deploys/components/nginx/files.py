@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from deploys.components.nginx.model import (
@@ -33,6 +35,31 @@ def challenge_root(environment: Environment) -> str:
     """The folder of challenges by which an authority proves the sites' names; the inventory's, where it says one."""
     certificates = environment.common.certificates
     return certificates.webroot if certificates else ACME_ROOT
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """A prefix of a site as its template takes it.
+
+    Attributes:
+        stem: the prefix, empty for `/`.
+        upstream: where its requests go.
+        strip: whether the service gets them without the prefix.
+    """
+
+    stem: str
+    upstream: str
+    strip: bool
+
+    @property
+    def locations(self) -> list[str]:
+        """A prefix such as /api is itself and what is below it, and not /apiary."""
+        return [f"= {self.stem}", f"{self.stem}/"] if self.stem else ["/"]
+
+    @property
+    def pattern(self) -> str:
+        """The prefix in a regular expression."""
+        return re.escape(self.stem)
 
 
 def certificate_folder(environment: Environment) -> str:
@@ -132,6 +159,7 @@ def _site(environment: Environment, member: Host, nginx: Section, name: str) -> 
         pages=PAGES,
         page_type="html" if site.static else "json",
         proxies=_proxies(environment, site),
+        whole="/" in site.proxy,
         static=base_of(environment, environment.services[site.static]) if site.static else "",
         peers=_peers_name(environment) if site.static and _peers(environment, member) else "",
         headers=security_headers(nginx),
@@ -145,16 +173,11 @@ def _link(path: str) -> str:
     return f"<{path}>; rel=preload; as={kind}" + ("; crossorigin" if kind == "font" else "")
 
 
-def _proxies(environment: Environment, site: Site) -> dict[str, str]:
-    """Location to upstream. A prefix such as /api is itself and what is below it, and not /apiary."""
-    locations = {}
-    for path, service in site.proxy.items():
-        upstream = f"{environment.system}-{service}"
-        stem = path.rstrip("/")
-        if stem:
-            locations[f"= {stem}"] = upstream
-        locations[f"{stem}/"] = upstream
-    return locations
+def _proxies(environment: Environment, site: Site) -> list[Proxied]:
+    return [
+        Proxied(stem=prefix.rstrip("/"), upstream=f"{environment.system}-{service}", strip=prefix in site.strip)
+        for prefix, service in site.proxy.items()
+    ]
 
 
 def _upstreams(environment: Environment, member: Host, nginx: Section) -> dict[str, dict[str, list[str]]]:

@@ -79,6 +79,9 @@ def check(env: Environment) -> list[Problem]:
             problems.append(env.problem((*key, "preload"), "preload without static", "an index whose header has it"))
         if site.static is not None and _kind(env, site.static) != "static":
             problems.append(env.problem((*key, "static"), repr(site.static), "a service of kind static"))
+        for index, prefix in enumerate(site.strip):
+            if prefix not in site.proxy or prefix == "/":
+                problems.append(env.problem((*key, "strip", index), repr(prefix), "a prefix of proxy, other than /"))
         for path, service in site.proxy.items():
             if _kind(env, service) in (None, "static"):
                 problems.append(env.problem((*key, "proxy", path), repr(service), "a service that listens on a port"))

@@ -74,6 +74,9 @@ class Site(StrictModel):
     server_names: list[Annotated[str, AfterValidator(_server_name)]] = Field(min_length=1)
     static: Name | None = Field(None, description="the static service served at /")
     proxy: dict[UrlPath, Name] = Field(default_factory=dict, description="path prefix to service")
+    strip: list[UrlPath] = Field(
+        default_factory=list, description="prefixes of proxy that their service does not know: taken off on the way"
+    )
     rate_limit: RateLimit | None = per_env(None, description="of this site alone, instead of the section's")
     preload: list[Preloaded] = Field(default_factory=list, description="what the index's header has browsers fetch too")
 
@@ -81,6 +84,12 @@ class Site(StrictModel):
         """The server names in this environment."""
         values = {"domain": env.domain, "api_domain": env.api_domain}
         return [name.format(**values) for name in self.server_names]
+
+    def outside(self, prefix: str, path: str) -> str | None:
+        """Where clients find `path` of the service behind `prefix`; None where the site does not pass it on."""
+        asked = f"{prefix.rstrip('/')}{path}" if prefix in self.strip else path
+        there = [one for one in self.proxy if f"{asked}/".startswith(f"{one.rstrip('/')}/")]
+        return asked if max(there, key=len, default=None) == prefix else None
 
 
 class Hsts(StrictModel):
