@@ -47,7 +47,7 @@ ROUNDS = [
     {
         "systemctl disable --quiet nginx": {BOOT},
         f"sed -i '/X-Frame-Options/d' {SNIPPETS}/security-headers.conf": {ON_ALL},
-        f"sed -i '/location = .metrics/,+2d' {SITES}": {METRICS},
+        f"sed -i '/location .*metrics/,+2d' {SITES}": {METRICS},
         "sed -i 's/server_tokens off/server_tokens on/' /etc/nginx/nginx.conf": {VERSION},
         "chmod 644 /etc/ssl/everydayai/live/privkey.pem": {CERTIFICATE},
         f"sed -i 's/127.0.0.1:8090/0.0.0.0:8090/' {CONF}/00-status.conf": {STATUS},

@@ -10,7 +10,7 @@ import pytest
 
 from deploys.components.nginx import deploy
 from deploys.components.nginx.files import files
-from deploys.components.nginx.model import Site
+from deploys.components.nginx.model import Site, refused, section
 from deploys.operations import certificates
 from facts.certificates import Certificate, LiveCertificate, parse_certificate
 from mainstay.inventory import Environment
@@ -83,6 +83,24 @@ def test_a_service_s_paths_are_told_as_clients_ask_for_them() -> None:
     assert site.outside("/", "/health") == "/health"
     for prefix, path in (("/api", "/health"), ("/", "/auth/x"), ("/", "/api"), ("/api", "/apiary")):
         assert site.outside(prefix, path) is None, (prefix, path)
+
+
+@pytest.mark.covers("HC-01", "DF-83")
+def test_metrics_and_profiles_are_refused_where_clients_could_ask_for_them(tmp_path: Path) -> None:
+    def found(name: str, *edits: Edit) -> list[list[str]]:
+        env = loaded(copied(tmp_path / name, *edits))
+        return [refused(env, one) for one in section(env).sites.values()]
+
+    assert found("plain") == [["/api/metrics", "/metrics"], ["/metrics"]]
+    own = ("system.yaml", "metrics: {backend: /metrics}", "metrics: {backend: /internal/metrics}")
+    both = ["/internal/metrics", "/metrics"]
+    assert found("own", own) == [["/api/internal/metrics", "/api/metrics", "/metrics"], both]
+    below = ("system.yaml", "metrics: {backend: /metrics}", "metrics: {backend: /api/prom}")
+    assert "/api/prom" in found("below", below)[0]
+    profile = ("system.yaml", "    drain_s: 30", "    profile: {heap: /prof/heap, all: /prof/}\n    drain_s: 30")
+    assert found("profile", profile)[1] == ["/metrics", "/prof"]
+    text = site(tmp_path / "text", own, which="api")
+    assert '    location ~* "^/internal/metrics([/;]|$)" {\n        return 404;\n    }\n' in text
 
 
 @pytest.mark.covers("NX-07")
@@ -163,6 +181,14 @@ def test_http2_is_said_as_each_debian_s_nginx_wants_it(tmp_path: Path) -> None:
         (
             ("system.yaml", "proxy: {/: backend}", "proxy: {/: backend}, strip: [/]"),
             "nginx.sites.api.strip[0]: found '/', expected a prefix of proxy, other than /",
+        ),
+        (
+            ("system.yaml", "metrics: {backend: /metrics}", "metrics: {backend: /}"),
+            "monitoring.metrics.backend: found '/', expected a path below it: clients are refused it",
+        ),
+        (
+            ("system.yaml", "    drain_s: 30", "    profile: {all: /}\n    drain_s: 30"),
+            "services.backend.profile.all: found '/', expected a path below it: clients are refused it",
         ),
         (
             ("production.yaml", "\nhosts:", "\nnginx: {weights: {eai-web-1: 3}}\n\nhosts:"),

@@ -20,6 +20,7 @@ from tests.unit.inventories import Edit, copied
 
 SYSTEM, WEB, NAME = "tchat", "tchat-web-1", "api.tchat.sea"
 SERVICES = ["auth", "messaging", "payment", "notification"]
+METRICS: Edit = ("system.yaml", "payment: /metrics, ", "payment: /internal/metrics, ")
 KEPT: Edit = ("system.yaml", "strip: [/auth, /messaging, ", "strip: [/auth, ")
 
 
@@ -66,7 +67,7 @@ def web(folder: Path, *edits: Edit) -> Iterator[Web]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web(tmp_path_factory.mktemp("web"), KEPT) as one:
+    with web(tmp_path_factory.mktemp("web"), KEPT, METRICS) as one:
         yield one
 
 
@@ -89,6 +90,18 @@ def test_a_prefix_that_its_service_knows_is_kept(site: Web) -> None:
         assert site.ask(path).name == "messaging"
         assert path in [one[1] for one in site.asked("messaging")]
     assert {one.get("X-Forwarded-Prefix") for i in site.instances["messaging"] for one in i.headers} == {None}
+
+
+@pytest.mark.covers("HC-01", "DF-83")
+def test_metrics_and_profiles_reach_no_service(site: Web) -> None:
+    for prefix in ("", "/auth", "/messaging", "/payment"):
+        for path in ("/metrics", "/metrics/", "/METRICS", "/%6detrics", "//metrics", "/x/../metrics?a", "/metrics;a=b"):
+            assert site.ask(f"{prefix}{path}").status == 404, f"{prefix}{path}"
+    for path in ("/auth/debug/pprof/heap", "/messaging/debug/pprof/", "/payment/internal/metrics"):
+        assert site.ask(path).status == 404, path
+    assert site.ask("/auth/metricsof/this").name == "auth"
+    seen = " ".join(one[1].lower() for service in SERVICES for one in site.asked(service))
+    assert not [word for word in ("metrics ", "metrics/", "metrics;", "pprof") if word in f"{seen} "]
 
 
 def test_what_only_begins_as_a_prefix_does_is_nobody_s(site: Web) -> None:

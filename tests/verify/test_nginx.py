@@ -215,15 +215,19 @@ def test_security_headers_on_every_kind_of_answer(ask: Ask, environment: Environ
 
 
 @ON_WEB
-@pytest.mark.covers("HC-01")
+@pytest.mark.covers("HC-01", "DF-83")
 def test_metrics_are_not_public(ask: Ask, environment: Environment, nginx: model.Section) -> None:
+    """Each service's own as the inventory names them, below its prefixes too; and profiles."""
     for site in nginx.sites.values():
-        for path in ("/metrics", "/metrics/", "/nginx_status"):
-            name = site.names(environment)[0]
-            answer = ask(name, path)
-            # To a page, what is no file is a route of its own, and the answer is the index.
-            page = site.static is not None and path == "/nginx_status" and "text/html" in answer.headers["content-type"]
-            assert answer.status >= 400 or page, f"{name}{path} answers {answer.status}"
+        name = site.names(environment)[0]
+        for path in model.refused(environment, site):
+            for asked in (path, f"{path}/", path.upper()):
+                status = ask(name, asked).status
+                assert status in (403, 404), f"{name}{asked} answers {status}, expected 404"
+        answer = ask(name, "/nginx_status")
+        # To a page, what is no file is a route of its own, and the answer is the index.
+        page = site.static is not None and "text/html" in answer.headers["content-type"]
+        assert answer.status >= 400 or page, f"{name}/nginx_status answers {answer.status}"
 
 
 @ON_WEB

@@ -13,6 +13,7 @@ from deploys.components.nginx.model import (
     certificate_path,
     limits,
     listen_address,
+    refused,
     section,
 )
 from deploys.components.release.files import base_of
@@ -158,6 +159,7 @@ def _site(environment: Environment, member: Host, nginx: Section, name: str) -> 
         maintenance_flag=MAINTENANCE_FLAG,
         pages=PAGES,
         page_type="html" if site.static else "json",
+        refused=[re.escape(path) for path in refused(environment, site)],
         proxies=_proxies(environment, site),
         whole="/" in site.proxy,
         static=base_of(environment, environment.services[site.static]) if site.static else "",

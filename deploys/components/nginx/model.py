@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploys.components.monitoring.section import section as monitoring
 from deploys.components.nginx import given
 from deploys.components.nginx.given import check_secrets
 from deploys.components.nginx.section import (
@@ -14,7 +15,7 @@ from deploys.components.nginx.section import (
     section,
     site_names,
 )
-from mainstay.inventory import Environment, Host, Listener, Problem
+from mainstay.inventory import Environment, Host, Listener, Problem, Service
 
 __all__ = [
     "PRELOADED_AS",
@@ -27,6 +28,8 @@ __all__ = [
     "limits",
     "listen_address",
     "listeners",
+    "profiles",
+    "refused",
     "section",
     "site_names",
     "uses",
@@ -68,7 +71,7 @@ def uses(env: Environment) -> set[str]:
 
 def check(env: Environment) -> list[Problem]:
     """Sites name services that exist and that can answer; weights name hosts that are asked."""
-    problems = [*_check_weights(env), *given.check(env)]
+    problems = [*_check_weights(env), *_check_private(env), *given.check(env)]
     for name, site in section(env).sites.items():
         key = ("nginx", "sites", name)
         if site.static is None and not site.proxy:
@@ -98,6 +101,37 @@ def _check_weights(env: Environment) -> list[Problem]:
         for name in section(env).weights
         if name not in asked
     ]
+
+
+def _check_private(env: Environment) -> list[Problem]:
+    """Whoever keeps `/` from clients keeps all of the service from them."""
+    paths = [(("monitoring", "metrics", name), path) for name, path in _metrics(env).items()]
+    for service in env.services.values():
+        paths += [(("services", service.name, "profile", name), path) for name, path in service.profile.items()]
+    return [env.problem(key, "'/'", "a path below it: clients are refused it") for key, path in paths if path == "/"]
+
+
+def profiles(service: Service) -> list[str]:
+    """The paths that nginx keeps to itself: profiles tell of memory, and taking one slows the program (DF-83)."""
+    own = {"/debug/pprof/"} if service.kind == "go" else set()
+    return sorted(own | set(service.profile.values()))
+
+
+def refused(env: Environment, site: Site) -> list[str]:
+    """What a site's clients get a 404 for, itself and below: metrics and profiles of its services (HC-01, DF-83).
+
+    A service may answer below its prefix and at its own root; so both are refused.
+    """
+    found = {"/metrics"}
+    for prefix, name in site.proxy.items():
+        for path in ["/metrics", _metrics(env).get(name, "/metrics"), *profiles(env.services[name])]:
+            outside = site.outside(prefix, path)
+            found |= {f"{prefix.rstrip('/')}{path}".rstrip("/"), *([outside.rstrip("/")] if outside else [])}
+    return sorted(path for path in found if not any(path.startswith(f"{other}/") for other in found))
+
+
+def _metrics(env: Environment) -> dict[str, str]:
+    return monitoring(env).metrics if "monitoring" in env.sections else {}
 
 
 def limits(nginx: Section) -> dict[str, tuple[str, RateLimit]]:

@@ -90,12 +90,6 @@ def _command(service: Service, base: str) -> str:
     return command if command.startswith("/") else f"{base}/instances/%i/{command}"
 
 
-def _profiles(service: Service) -> list[str]:
-    """The paths that nginx keeps to itself: profiles tell of memory, and taking one slows the program (DF-83)."""
-    own = {"/debug/pprof/"} if service.kind == "go" else set()
-    return sorted(own | set(service.profile.values()))
-
-
 def _literal(text: str) -> str:
     """Text in which systemd finds no specifiers."""
     return text.replace("%", "%%")
@@ -112,6 +106,6 @@ def _nginx(environment: Environment, member: Host, service: Service, slot: str) 
         ports=service.ports("blue" if slot == "blue" else "green"),
         port=service.port,
         address=nginx.listen_address(member),
-        profiles=_profiles(service),
+        profiles=nginx.profiles(service),
         keepalive=nginx.section(environment).upstream_keepalive,
     )
