@@ -37,6 +37,7 @@ PORTS, STATUS = "listens on exactly the declared ports", "status is on loopback 
 KEEPS = "configuration in use keeps connections and pushes nothing"
 UPSTREAMS, REACHES = "upstreams name every host of the service", "reaches every app host itself"
 ANSWERS, ON_ALL = "services answer through their sites", "security headers on every kind of answer"
+SAFE = "what is not safe is sent to one server"
 LEADS = "each prefix leads to the service that it names"
 METRICS, VERSION = "metrics are not public", "says nothing of its version"
 TO_HTTPS, HTTP_2 = "http leads to https except for challenges", "speaks http 2"
@@ -56,6 +57,7 @@ ROUNDS = [
         f"rm {CONF}/10-default.conf": {REFUSES},
         f"echo 'server {{ listen 81; }}' > {CONF}/99-stray.conf": {PORTS},
         f"sed -i '/keepalive 32/d' {CONF}/20-upstreams.conf": {KEEPS},
+        f"sed -i 's/proxy_next_upstream off;//' {SNIPPETS}/proxy-once.conf": {SAFE},
         f"sed -i 's/max_fails=3/weight=2 max_fails=3/' {CONF}/20-upstreams.conf": {UPSTREAMS},
         "systemctl restart nginx": set(),
     },
@@ -65,7 +67,7 @@ ROUNDS = [
             ANSWERS,
             LEADS,
         },
-        f"sed -i 's/http_502 http_503/http_502 http_503 non_idempotent/' {SNIPPETS}/proxy.conf": {KEEPS},
+        f"sed -i 's/http_502 http_503/http_502 http_503 non_idempotent/' {SNIPPETS}/proxy.conf": {SAFE},
         f"echo 'limit_req_zone $binary_remote_addr zone=stray:1m rate=1r/s;' > {CONF}/98-stray.conf": {LIMITS},
         f"sed -i 's#root /var/www/acme#root /var/www/html#' {SITES}": {TO_HTTPS},
         "sed -i 's/Back soon/Gone/' /usr/local/share/mainstay/pages/maintenance.html": {MESSAGES},
@@ -75,12 +77,13 @@ ROUNDS = [
         "systemctl restart nginx": set(),
     },
     {
+        f"sed -i 's/|PATCH/|PATCH|PUT|DELETE/' {SITE}": {SAFE},
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj /CN=x -addext "
         "subjectAltName=DNS:elsewhere.test -keyout /etc/ssl/everydayai/live/privkey.pem "
         "-out /etc/ssl/everydayai/live/fullchain.pem 2>/dev/null": {CERTIFICATE},
         "systemctl reload nginx": set(),
     },
-    {f"echo nonsense > {CONF}/99-nonsense.conf": {VALID, KEEPS, UPSTREAMS, LIMITS, TO_HTTPS}},
+    {f"echo nonsense > {CONF}/99-nonsense.conf": {VALID, KEEPS, SAFE, UPSTREAMS, LIMITS, TO_HTTPS}},
 ]
 
 

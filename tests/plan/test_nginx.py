@@ -64,9 +64,11 @@ def test_app_hosts_have_no_sites(tmp_path: Path) -> None:
 def test_every_location_with_a_header_repeats_the_security_headers(tmp_path: Path) -> None:
     for which in ("site", "api"):
         text = site(tmp_path / which, which=which)
-        for block in re.findall(r"location [^{]+\{[^}]*\}", text):
+        for block in re.findall(r"(?ms)^    location .*?^    \}$", text):
             if "add_header" in block:
                 assert "include /etc/nginx/snippets/security-headers.conf;" in block, block
+            if "error_page 418" in block:  # one that is given takes the place of all
+                assert "error_page 503 " in block and "error_page 500 502 504 " in block, block
 
 
 def test_a_prefix_is_itself_and_what_is_below_it(tmp_path: Path) -> None:
@@ -116,10 +118,11 @@ def test_a_site_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
     own = "{requests_per_s: 5, burst: 7, enabled: true}"
     edit = ("system.yaml", "proxy: {/api: backend}", f"proxy: {{/api: backend}}, rate_limit: {own}")
     found = texts(loaded(copied(tmp_path, edit)), "eai-web-1")
-    limited = re.findall(
-        r"location (\S+(?: \S+)?) \{\n        limit_req (.*);", found["/etc/nginx/conf.d/50-everydayai-site.conf"]
+    blocks = re.findall(
+        r"(?ms)^    location (.*?) \{$(.*?)^    \}$", found["/etc/nginx/conf.d/50-everydayai-site.conf"]
     )
-    assert limited == [("= /api", "zone=clients-site burst=7 nodelay"), ("/api/", "zone=clients-site burst=7 nodelay")]
+    limited = [name for name, text in blocks if "limit_req zone=clients-site burst=7 nodelay;" in text]
+    assert limited == ["= /api", "/api/", "@once/api"] == [name for name, text in blocks if "limit_req" in text]
     assert "limit_req" not in found["/etc/nginx/conf.d/50-everydayai-api.conf"]
     assert re.findall(r"limit_req_zone .*", found["/etc/nginx/nginx.conf"]) == [
         "limit_req_zone $binary_remote_addr zone=clients-site:10m rate=5r/s;"

@@ -21,6 +21,7 @@ ON_HOSTS = pytest.mark.roles("web", "app", "ml")
 ON_WEB = pytest.mark.roles("web")
 EXPIRES_SOON = timedelta(days=14)
 
+ONCE = "/etc/nginx/snippets/proxy-once.conf"
 ACCESS_LOG = "/var/log/nginx/access.log"
 
 
@@ -98,14 +99,33 @@ def test_status_is_on_loopback_only(host: Any, nginx: model.Section) -> None:
 def test_configuration_in_use_keeps_connections_and_pushes_nothing(host: Any) -> None:
     text = _in_use(host)
     assert "http2_push" not in text, "http2_push is set"
-    for line in re.findall(r"proxy_next_upstream [^;]*;", text):
-        assert "non_idempotent" not in line, "a POST that one server took may go to another: non_idempotent is set"
     for block in re.findall(r"^upstream .*?^}", text, re.MULTILINE | re.DOTALL):
         name = block.split()[1]
         assert "keepalive " in block, f"upstream {name} keeps no connections"
         assert "max_fails=" in block, f"upstream {name} has no max_fails"
         if "least_conn;" in block:
             assert block.index("least_conn;") < block.index("keepalive "), f"{name}: least_conn after keepalive"
+
+
+@ON_HOSTS
+@pytest.mark.covers("NX-01")
+def test_what_is_not_safe_is_sent_to_one_server(host: Any) -> None:
+    """nginx repeats PUT and DELETE by itself: what may ask another server leaves them to a location that may not."""
+    text = _in_use(host)
+    for line in re.findall(r"proxy_next_upstream [^;]*;", text):
+        assert "non_idempotent" not in line, "a POST that one server took may go to another: non_idempotent is set"
+    _, *parts = re.split(r"(?m)^# configuration file (.*):$", text)
+    held = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert "proxy_next_upstream off;" in held.get(ONCE, ""), f"{ONCE} is not used, or may ask another server"
+    for path, content in held.items():
+        blocks = dict(re.findall(r"(?ms)^    location (.*?) \{$(.*?)^    \}$", content))
+        for name in (name for name, block in blocks.items() if "/snippets/proxy.conf;" in block):
+            guard = re.search(r'if \(\$request_method !~ "\^\((\S+)\)\$"\) \{\s+return 418;', blocks[name])
+            assert guard, f"{path}: location {name} lets every method go to another server"
+            assert guard[1] == model.PASSED_ON, f"{path}: location {name} lets {guard[1]} go to another server"
+            other = re.search(r"error_page 418 = (\S+);", blocks[name])
+            leads = other is not None and ONCE in blocks.get(other[1], "")
+            assert leads, f"{path}: location {name} leads nowhere with what is sent once"
 
 
 @ON_WEB

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from deploys.components.nginx.model import (
+    PASSED_ON,
     PRELOADED_AS,
     Section,
     Site,
@@ -92,6 +93,7 @@ def files(environment: Environment, member: Host) -> list[ManagedFile]:
     headers = security_headers(nginx)
     web = "web" in member.roles
     drains = [service.drain_s for service in environment.services.values() if service.port is not None]
+    proxy = {"headers": headers, "timeout_s": f"{nginx.proxy_timeout:g}"}
     texts = {
         "/etc/nginx/nginx.conf": render(
             "nginx/nginx.conf.j2",
@@ -102,9 +104,8 @@ def files(environment: Environment, member: Host) -> list[ManagedFile]:
             zones={zone: limit.requests_per_s for zone, limit in limits(nginx).values()} if web else {},
         ),
         "/etc/nginx/conf.d/00-status.conf": render("nginx/status.conf.j2", port=nginx.status_port),
-        "/etc/nginx/snippets/proxy.conf": render(
-            "nginx/proxy.conf.j2", headers=headers, timeout_s=f"{nginx.proxy_timeout:g}"
-        ),
+        "/etc/nginx/snippets/proxy.conf": render("nginx/proxy.conf.j2", again=True, **proxy),
+        "/etc/nginx/snippets/proxy-once.conf": render("nginx/proxy.conf.j2", again=False, **proxy),
         "/etc/nginx/snippets/security-headers.conf": render("nginx/security-headers.conf.j2", headers=headers),
     }
     if web:
@@ -159,6 +160,7 @@ def _site(environment: Environment, member: Host, nginx: Section, name: str) -> 
         maintenance_flag=MAINTENANCE_FLAG,
         pages=PAGES,
         page_type="html" if site.static else "json",
+        passed_on=PASSED_ON,
         refused=[re.escape(path) for path in refused(environment, site)],
         proxies=_proxies(environment, site),
         whole="/" in site.proxy,

@@ -17,7 +17,11 @@ from deploys.components.nginx.section import (
 )
 from mainstay.inventory import Environment, Host, Listener, Problem, Service
 
+PASSED_ON = "GET|HEAD|OPTIONS|POST|PATCH"
+"""The methods with which another server may be asked: safe ones, and those that nginx itself sends once."""
+
 __all__ = [
+    "PASSED_ON",
     "PRELOADED_AS",
     "ROLES",
     "Section",

@@ -107,5 +107,6 @@ def _nginx(environment: Environment, member: Host, service: Service, slot: str) 
         port=service.port,
         address=nginx.listen_address(member),
         profiles=nginx.profiles(service),
+        passed_on=nginx.PASSED_ON,
         keepalive=nginx.section(environment).upstream_keepalive,
     )
