@@ -143,6 +143,22 @@ def test_a_replica_that_is_cut_off_is_told_and_its_return(watch: Watched) -> Non
     watch.wait_for(in_json("resolved", "critical", "ReplicasMissing"), 120)
 
 
+def test_a_site_whose_way_to_its_service_is_cut_is_told_and_its_return(watch: Watched) -> None:
+    """The service is well, and its own probes say so; clients get an error page."""
+    watch.forget()
+    site = "/etc/nginx/conf.d/50-watched-site.conf"
+    cut = "s#proxy_pass http://watched-api#proxy_pass http://127.0.0.1:9#"
+    watch.sh(ALL, f"cp {site} /root/site.conf; sed -i '{cut}' {site}; systemctl reload nginx")
+    try:
+        (told, *_) = watch.wait_for(in_json("firing", "critical", "SiteFails"), 240)
+        everything = watch.told()
+    finally:
+        watch.sh(ALL, f"cat /root/site.conf > {site}; systemctl reload nginx")
+    assert (told["labels"]["host"], told["labels"]["check"]) == (ALL, "/health")
+    assert not in_json("firing", "critical", "ServiceDown")(everything)
+    watch.wait_for(in_json("resolved", "critical", "SiteFails"), 120)
+
+
 def test_nothing_is_left_of_all_this(watch: Watched) -> None:
     done = watch.mainstay("plan", watch.target, "--exit-code")
     assert done.returncode == 0, done.stdout + done.stderr

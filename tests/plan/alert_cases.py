@@ -305,6 +305,14 @@ def _events(hosts: dict[str, int]) -> dict[tuple[str, str, str], Case]:
             [steady('probe_success{job="tls",host="h",site="s"}', 0)],
             [steady('probe_success{job="tls",host="h",site="s"}', 1), steady(health, 0)],
         ),
+        ("SiteFails", "critical", ""): Case(
+            [steady('probe_success{job="sites",host="h",site="s",service="api",check="/"}', 0)],
+            [
+                steady('probe_success{job="sites",host="h",site="s",service="api",check="/"}', 1),
+                steady('probe_success{job="tls",host="h",site="s"}', 0),
+                steady(health, 0),
+            ],
+        ),
         ("CertificateEnds", "warning", ""): Case([steady(tls, 20.9 * 86400)], [steady(tls, 22 * 86400)]),
         ("CertificateEnds", "critical", ""): Case([steady(tls, 6.9 * 86400)], [steady(tls, 8 * 86400)]),
         ("BackupOld", "critical", ""): Case(

@@ -19,6 +19,7 @@ from mainstay.errors import InventoryError
 from mainstay.files import ManagedFile
 from mainstay.inventory import Environment, Host, load
 from tests.lab.watched import OFFICE, PAGER, SYSTEM
+from tests.plan.alert_judge import deployed
 from tests.plan.promtool import run
 from tests.plan.watched import environment, project
 from tests.unit.inventories import copied, loaded, unwatched
@@ -132,6 +133,30 @@ def test_every_health_check_is_probed_on_every_host(env: Environment) -> None:
     module = targets.blackbox_modules(env)[health.targets[0].meta["__param_module"]]["http"]
     assert module["valid_status_codes"] == [200]
     assert module["fail_if_body_not_matches_regexp"] == ['"status"\\s*:\\s*"healthy"']
+
+
+def test_every_site_is_asked_as_clients_ask(env: Environment) -> None:
+    (sites,) = [job for job in targets.jobs(env) if job.name == "sites"]
+    assert [one.address for one in sites.targets] == [f"https://{h.address}:443/health" for h in env.hosts_of("web")]
+    assert sites.targets[0].labels["site"] == env.domain
+    module = targets.blackbox_modules(env)[sites.targets[0].meta["__param_module"]]["http"]
+    assert module["headers"] == {"Host": env.domain} and module["tls_config"]["server_name"] == env.domain
+    assert module["fail_if_body_not_matches_regexp"] == ['"status"\\s*:\\s*"healthy"']
+
+
+@pytest.mark.covers("HC-03", "FE-06")
+@pytest.mark.parametrize(
+    ("system", "asked"),
+    [
+        ("everydayai", {"/", "/health"}),
+        ("tchat", {f"/{name}/health/ready" for name in ("auth", "messaging", "payment", "notification")}),
+    ],
+)
+def test_pages_and_prefixes_of_a_shipped_system_are_asked(system: str, asked: set[str], tmp_path: Path) -> None:
+    env, _ = deployed(system, tmp_path)
+    (sites,) = [job for job in targets.jobs(env) if job.name == "sites"]
+    assert {one.labels["check"] for one in sites.targets} == asked
+    assert len(sites.targets) == len(asked) * len(env.hosts_of("web"))
 
 
 @pytest.mark.parametrize("name", ["staging", "production"])

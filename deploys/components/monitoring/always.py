@@ -35,6 +35,7 @@ def always(env: Environment, told: set[str]) -> list[Group]:
         "measures": _measures(env),
         "databases": _databases(env),
         "certificates": _certificates(env),
+        "sites": _sites(env),
         "backups": _backups(env),
         "watchers": _watchers(),
     }
@@ -150,6 +151,14 @@ def _certificates(env: Environment) -> list[Rule]:
         Rule("CertificateEnds", f"{left} < {days.warn}", WARNING, 600, summary),
         Rule("CertificateEnds", f"{left} < {days.crit}", CRITICAL, 600, summary),
     ]
+
+
+def _sites(env: Environment) -> list[Rule]:
+    """As clients ask: what is wrong between a site and its service is in no other probe. Maintenance is told, too."""
+    if all(job.name != "sites" for job in jobs(env)):
+        return []
+    summary = f"{_HOST}: {{{{ $labels.site }}}}{{{{ $labels.check }}}} is not answered as it should be"
+    return [Rule("SiteFails", 'probe_success{job="sites"} == 0', CRITICAL, 120, summary)]
 
 
 def _backups(env: Environment) -> list[Rule]:

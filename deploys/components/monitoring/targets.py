@@ -53,6 +53,7 @@ def jobs(env: Environment) -> list[Job]:
     found = [Job(kind, targets) for kind, targets in by_kind.items()]
     found += [Job(name, [Target(f"127.0.0.1:{port}", {})]) for name, port in own.items() if servers]
     found += [Job("services", _instances(env)), Job("health", _health(env), True), Job("tls", _tls(env), True)]
+    found.append(Job("sites", [target for page in _pages(env) for target in _of_page(env, page)], True))
     return [job for job in found if job.targets]
 
 
@@ -142,8 +143,51 @@ def _tls(env: Environment) -> list[Target]:
     ]
 
 
+@dataclass(frozen=True)
+class _Page:
+    """What a site must answer as clients ask for it: its index, or a health check by way of its proxy."""
+
+    site: str
+    name: str
+    service: str
+    path: str
+    check: HealthCheck | None
+
+    @property
+    def module(self) -> str:
+        """What has the blackbox exporter ask for it."""
+        return f"{self.site}_{self.service}"
+
+
+def _pages(env: Environment) -> list[_Page]:
+    """The index of each static site, and the first health check below each prefix that clients can ask for."""
+    found = []
+    for name, site in (nginx.section(env).sites if "nginx" in env.sections else {}).items():
+        server = site.names(env)[0]
+        if site.static in env.releases:
+            found.append(_Page(name, server, str(site.static), "/", None))
+        for prefix, service in site.proxy.items():
+            checks = env.services[service].health if service in env.releases else []
+            asked = [(path, check) for check in checks if (path := site.outside(prefix, check.path)) is not None]
+            found += [_Page(name, server, service, path, check) for path, check in asked[:1]]
+    return found
+
+
+def _of_page(env: Environment, page: _Page) -> list[Target]:
+    port = nginx.section(env).https_port
+    labels = {"site": page.name, "service": page.service, "check": page.path}
+    return [
+        Target(
+            f"https://{nginx.listen_address(host)}:{port}{page.path}",
+            {"host": host.name, **labels},
+            {"__param_module": page.module},
+        )
+        for host in env.hosts_of("web")
+    ]
+
+
 def blackbox_modules(env: Environment) -> dict[str, Any]:
-    """What the blackbox exporter asks: each health check of each service, and the sites' certificate."""
+    """What the blackbox exporter asks: each health check of each service, the sites' certificate, and their pages."""
     modules: dict[str, Any] = {
         f"{service.name}_{number}": {"prober": "http", "timeout": f"{check.timeout_s:g}s", "http": _http(env, check)}
         for service in _probed(env)
@@ -153,7 +197,16 @@ def blackbox_modules(env: Environment) -> dict[str, Any]:
         # Whether it is the right one is nginx's verification; here it is read for its end, whoever signed it.
         tls = {"server_name": env.domain, "insecure_skip_verify": True}
         modules["tls"] = {"prober": "tcp", "timeout": "5s", "tcp": {"tls": True, "tls_config": tls}}
+    for page in _pages(env):
+        asked = _http(env, page.check) if page.check else {**_ASKED, "valid_status_codes": [200]}
+        tls = {"server_name": page.name, "insecure_skip_verify": True}
+        timeout = f"{page.check.timeout_s:g}s" if page.check else "5s"
+        http = {**asked, "headers": {"Host": page.name}, "tls_config": tls}
+        modules[page.module] = {"prober": "http", "timeout": timeout, "http": http}
     return modules
+
+
+_ASKED = {"follow_redirects": False, "preferred_ip_protocol": "ip4"}
 
 
 def _http(env: Environment, check: HealthCheck) -> dict[str, Any]:
@@ -162,8 +215,7 @@ def _http(env: Environment, check: HealthCheck) -> dict[str, Any]:
     return {
         "valid_status_codes": [check.expect_status],
         "headers": {"Host": env.api_domain},
-        "follow_redirects": False,
-        "preferred_ip_protocol": "ip4",
+        **_ASKED,
         **body,
     }
 
