@@ -112,6 +112,36 @@ def test_a_pool_of_a_hundred_needs_a_pooler_or_more_connections(tmp_path: Path) 
     assert "x 100 = 600, besides 3 reserved and 10 for people" in said
 
 
+@pytest.mark.covers("PT-11", "PT-14", "DF-13")
+@pytest.mark.parametrize(
+    ("own", "where", "variable", "pool"),
+    [
+        ("superinsight", "services.api", "DB_POOL_SIZE", 8),
+        ("spheroseg", "services.backend", "DB_POOL_SIZE", 10),
+        ("tchat", "service_defaults", "DB_MAX_OPEN_CONNS", 50),
+        ("toeic", "services.app", "DB_MAX_CONNECTIONS", 100),
+    ],
+)
+def test_what_a_program_opens_is_what_the_budget_counts(
+    tmp_path: Path, own: str, where: str, variable: str, pool: int
+) -> None:
+    """The variable alone says nothing to the budget: a second number for the pool is refused."""
+    line = f"{variable}: {{type: int, value: "
+    said = refused(tmp_path, own, "system.yaml", line, f"{line}9")
+    expected = f"{pool}, as {where}.pool: what the budget counts is what the program opens"
+    assert said.count("expected") == 1
+    assert f"{where}.env_vars.{variable}.value: found the number 9{pool}, expected {expected}" in said
+
+
+def test_a_pools_variable_is_one_of_the_services_own(tmp_path: Path) -> None:
+    line = "pool_variable: DB_MAX_CONNECTIONS"
+    said = refused(tmp_path / "typed", "toeic", "system.yaml", line, "pool_variable: DB_POOL_SIZE")
+    assert "services.app.pool_variable: found 'DB_POOL_SIZE', expected a variable of app" in said
+    given = "{type: int, value: 100, min: 1, required: true}"
+    said = refused(tmp_path / "unset", "toeic", "system.yaml", given, "{type: int, min: 1}")
+    assert "services.app.env_vars.DB_MAX_CONNECTIONS: found nothing, expected 100, as services.app.pool" in said
+
+
 @pytest.mark.covers("PT-15")
 def test_the_pools_variables_are_written_and_checked(tmp_path: Path) -> None:
     wanted = {

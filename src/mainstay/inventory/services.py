@@ -83,6 +83,9 @@ class Service(StrictModel):
     instances: Instances = Field(default_factory=Instances)
     workers: int = per_env(1, ge=1, le=256, description="worker processes of one instance")
     pool: int = per_env(0, ge=0, le=10000, description="database connections that one worker opens at most")
+    pool_variable: VariableName | None = Field(
+        None, description="by which the program is told its pool; the same number"
+    )
     exec: Annotated[Line, AfterValidator(_command)] | None = Field(None, description="the command, from the release")
     entry: Line | None = Field(None, description="what {entry} in exec stands for, such as main:app")
     limits: Limits | None = None

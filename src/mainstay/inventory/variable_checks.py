@@ -27,9 +27,28 @@ def references(env: Environment) -> list[Problem]:
     """Variables that name a role or another variable that is not there, or that nothing sets."""
     problems: list[Problem] = []
     for service in env.services.values():
+        problems += _pool(env, service)
         for name, rule in service.env_vars.items():
             problems += _references(env, service, name, rule)
     return problems
+
+
+def _pool(env: Environment, service: Service) -> list[Problem]:
+    """The variable that the program obeys is the pool that the budget counts (PT-11)."""
+    name = service.pool_variable
+    if name is None:
+        return []
+    rule = service.env_vars.get(name)
+    if rule is None:
+        expected = f"a variable of {service.name}"
+        return [env.problem(("services", service.name, "pool_variable"), repr(name), expected)]
+    if rule.secret is None and number_of(rule.value) == service.pool:
+        return []
+    key, found = _value_key(service, name, rule), "nothing" if rule.value is None else describe(rule.value)
+    # Where both stand under service_defaults, that is one fault and not one a service.
+    counted = env.problem(("services", service.name, "pool"), "", "").key
+    expected = f"{service.pool}, as {counted}: what the budget counts is what the program opens"
+    return [env.problem(key, found, expected)]
 
 
 def key_of(service: Service, name: str, *more: str) -> KeyPath:
