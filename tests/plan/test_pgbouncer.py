@@ -20,6 +20,8 @@ from tests.unit.inventories import Edit, copied, loaded, messages
 SECTION = "redis:\n  managed: false "
 POOLED: Edit = ("system.yaml", SECTION, f"pgbouncer: {{role: db}}\n\n{SECTION}")
 BESIDE: Edit = ("system.yaml", SECTION, f"pgbouncer: {{role: app}}\n\n{SECTION}")
+PORT: Edit = ("system.yaml", "PGPORT: {type: port, value: 5432", "PGPORT: {type: port, value: 6432")
+LOOPBACK: Edit = ("system.yaml", "PGHOST: {type: host, address_of: db", "PGHOST: {type: host, value: 127.0.0.1")
 CONTROL = "/usr/local/lib/mainstay/pgbouncer-control"
 
 
@@ -30,7 +32,7 @@ def own(text: str) -> Edit:
 
 @pytest.fixture
 def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    return systems.pinned(systems.project(tmp_path, monkeypatch, POOLED))
+    return systems.pinned(systems.project(tmp_path, monkeypatch, POOLED, PORT))
 
 
 # The budget
@@ -41,7 +43,7 @@ def test_beside_the_cluster_one_pooler_has_all_that_is_left(env: Environment) ->
 
 
 def test_beside_the_services_each_has_its_share(tmp_path: Path) -> None:
-    assert pool_sizes(loaded(copied(tmp_path, BESIDE))) == {"everydayai": 29}
+    assert pool_sizes(loaded(copied(tmp_path, BESIDE, LOOPBACK, PORT))) == {"everydayai": 29}
 
 
 @pytest.mark.covers("DF-13", "PT-11")
@@ -52,8 +54,8 @@ def test_clients_may_be_more_than_connections_only_through_pools(tmp_path: Path)
     assert message.startswith(
         "postgres.max_connections: found 100, which leaves 87, expected connections for backend: "
     )
-    assert messages(copied(tmp_path / "with", more, POOLED)) == []
-    env = loaded(copied(tmp_path / "files", more, POOLED))
+    assert messages(copied(tmp_path / "with", more, POOLED, PORT)) == []
+    env = loaded(copied(tmp_path / "files", more, POOLED, PORT))
     assert files.settings(env, env.hosts["eai-db-1"])["max_client_conn"] == str(3 * 2 * 4 * 8 + 20)
 
 
@@ -62,7 +64,7 @@ def test_clients_may_be_more_than_connections_only_through_pools(tmp_path: Path)
     ("edits", "message"),
     [
         (
-            [own("role: app, pool_sizes: {everydayai: 30}")],
+            [own("role: app, pool_sizes: {everydayai: 30}"), LOOPBACK, PORT],
             "postgres.max_connections: found 100, which leaves 87 for pools, expected connections for "
             "3 poolers x (everydayai 30), besides 3 reserved and 10 for people",
         ),
@@ -73,24 +75,24 @@ def test_clients_may_be_more_than_connections_only_through_pools(tmp_path: Path)
             "besides 3 reserved and 10 for people",
         ),
         (
-            [POOLED, ("system.yaml", "connection_limit: 87", "connection_limit: 80")],
+            [POOLED, PORT, ("system.yaml", "connection_limit: 87", "connection_limit: 80")],
             "postgres.roles.everydayai_app.connection_limit: found 80, expected 87, what its pools hold, at least",
         ),
         (
-            [own("max_clients: 40")],
+            [own("max_clients: 40"), PORT],
             "pgbouncer.max_clients: found 40, expected clients for backend: 3 hosts x 2 instances x 4 workers x 2 = 48 "
             "on eai-db-1",
         ),
         (
-            [own("direct: [backnd]")],
+            [own("direct: [backnd]"), PORT],
             "pgbouncer.direct[0]: found 'backnd', expected a service",
         ),
         (
-            [own("pool_sizes: {other: 3}")],
+            [own("pool_sizes: {other: 3}"), PORT],
             "pgbouncer.pool_sizes.other: found 'other', expected a database that a role of kind app lists",
         ),
         (
-            [own("pool_sizes: {everydayai: 0}")],
+            [own("pool_sizes: {everydayai: 0}"), PORT],
             "pgbouncer.pool_sizes.everydayai: found 0, expected one connection at least",
         ),
         (
@@ -101,6 +103,64 @@ def test_clients_may_be_more_than_connections_only_through_pools(tmp_path: Path)
 )
 def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edits: list[Edit], message: str) -> None:
     assert messages(copied(tmp_path, *edits)) == [message]
+
+
+@pytest.mark.covers("DF-13")
+@pytest.mark.parametrize(
+    ("edits", "wanted"),
+    [
+        (
+            [POOLED],
+            ["services.backend.env_vars.PGPORT.value: found 5432, expected 6432, as pgbouncer.port, {direct}"],
+        ),
+        (
+            [POOLED, ("system.yaml", "      PGPORT: {type: port, value: 5432, required: true}", "")],
+            ["services.backend.env_vars.PGPORT: found nothing, expected 6432, as pgbouncer.port, {direct}"],
+        ),
+        (
+            [POOLED, (*LOOPBACK[:2], "PGHOST: {type: host, value: 198.51.100.31")],
+            ["services.backend.env_vars.PGPORT.value: found 5432, expected 6432, as pgbouncer.port, {direct}"],
+        ),
+        (
+            [BESIDE, PORT],
+            [
+                "services.backend.env_vars.PGHOST.address_of: found 'db', expected the value 127.0.0.1: "
+                "each host of role app has its pooler, {direct}"
+            ],
+        ),
+        (
+            [BESIDE, LOOPBACK],
+            ["services.backend.env_vars.PGPORT.value: found 5432, expected 6432, as pgbouncer.port, {direct}"],
+        ),
+        (
+            [
+                BESIDE, LOOPBACK, PORT,
+                ("system.yaml", "    role: app ", "    role: ml "),
+                ("production.yaml", "roles: [cache]", "roles: [cache, ml]"),
+            ],
+            [
+                "pgbouncer.role: found app, and eai-cache-1 runs backend and no pooler, "
+                "expected db, or backend in pgbouncer.direct"
+            ],
+        ),
+        ([own("direct: [backend]")], []),
+    ],
+    ids=["straight", "by default", "a literal address", "beside, to db", "beside, straight", "no pooler", "direct"],
+)  # fmt: skip
+def test_no_service_goes_past_its_pooler(tmp_path: Path, edits: list[Edit], wanted: list[str]) -> None:
+    """Its pool may be larger than what the cluster has; one that needs the cluster itself says so."""
+    direct = "or the service in pgbouncer.direct"
+    said = messages(copied(tmp_path, *edits))
+    assert said == [message.format(direct=direct) for message in wanted]
+
+
+def test_a_replica_has_a_port_of_its_own(tmp_path: Path) -> None:
+    """A pooler leads to the primary."""
+    added = ["READ_HOST: {type: host, address_of: db_replica}", "READ_PORT: {type: port, value: 5432}", "PGHOST:"]
+    read = "\n".join(f"      {line}" for line in added)
+    replica = ("production.yaml", "roles: [cache]", "roles: [cache, db_replica]")
+    also = ("system.yaml", SECTION, f"replication: {{}}\n\n{SECTION}")
+    assert messages(copied(tmp_path, POOLED, PORT, also, replica, ("system.yaml", "      PGHOST:", read))) == []
 
 
 def test_a_pooler_needs_a_cluster_of_our_own(tmp_path: Path) -> None:
@@ -122,7 +182,7 @@ def test_passwords_stand_as_placeholders_in_a_file_for_the_pooler_alone(env: Env
 
 
 def test_beside_the_services_it_listens_on_loopback_and_speaks_tls_to_the_cluster(tmp_path: Path) -> None:
-    env = loaded(copied(tmp_path, BESIDE))
+    env = loaded(copied(tmp_path, BESIDE, LOOPBACK, PORT))
     app, db = env.hosts["eai-app-1"], env.hosts["eai-db-1"]
     found = files.settings(env, app)
     assert (found["listen_addr"], found["server_tls_sslmode"]) == ("127.0.0.1", "require")
@@ -135,7 +195,7 @@ def test_sizes_say_where_they_come_from(env: Environment, tmp_path: Path) -> Non
     assert (pool.value, pool.of) == ("87", ("postgres.max_connections",))
     assert pool.reason == "an equal share of 87 connections: 1 pooler, 1 database (DF-13)"
     assert (clients.value, clients.reason) == ("68", "what services may open here, and 20 more")
-    said = loaded(copied(tmp_path / "own", own("pool_sizes: {everydayai: 40}, max_clients: 90")))
+    said = loaded(copied(tmp_path / "own", own("pool_sizes: {everydayai: 40}, max_clients: 90"), PORT))
     assert [one.source for one in files.tuned(said, said.hosts["eai-db-1"])] == ["inventory", "inventory"]
     assert files.tuned(env, env.hosts["eai-app-1"]) == []
 

@@ -133,6 +133,17 @@ def test_what_a_program_opens_is_what_the_budget_counts(
     assert f"{where}.env_vars.{variable}.value: found the number 9{pool}, expected {expected}" in said
 
 
+@pytest.mark.covers("DF-13")
+@pytest.mark.parametrize(
+    ("own", "where", "variable"), [("tchat", "service_defaults", "POSTGRES_PORT"), ("toeic", "services.app", "PGPORT")]
+)
+def test_no_service_goes_past_pgbouncer(tmp_path: Path, own: str, where: str, variable: str) -> None:
+    line = f"{variable}: {{type: port, value: "
+    said = refused(tmp_path, own, "system.yaml", f"{line}6432", f"{line}5432")
+    assert said.count("expected") == 1
+    assert f"{where}.env_vars.{variable}.value: found 5432, expected 6432, as pgbouncer.port, or the service in" in said
+
+
 def test_a_pools_variable_is_one_of_the_services_own(tmp_path: Path) -> None:
     line = "pool_variable: DB_MAX_CONNECTIONS"
     said = refused(tmp_path / "typed", "toeic", "system.yaml", line, "pool_variable: DB_POOL_SIZE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from mainstay.inventory import (
     Name,
     Port,
     Problem,
+    Service,
     StrictModel,
     demands,
     per_env,
@@ -25,6 +27,7 @@ ROLES = frozenset({"db", "app"})
 UNIT = "pgbouncer.service"
 SPARE_CLIENTS = 20
 """Clients beyond those that services may open: people, checks, a service that starts twice."""
+DIRECT_SAID = "or the service in pgbouncer.direct"
 
 
 class Section(StrictModel):
@@ -120,7 +123,7 @@ def check(env: Environment) -> list[Problem]:
     if "postgres" not in env.sections or cluster.section(env).managed:
         expected = "a cluster of Mainstay's own (postgres, with managed: false)"
         return [env.problem(("pgbouncer",), "a pooler without a cluster", expected)]
-    problems = [*_check_names(env), *_check_limits(env)]
+    problems = [*_check_names(env), *_check_limits(env), *_check_ways(env), *_check_reach(env)]
     if not poolers(env):
         found = f"{section(env).role}, which no host of {env.name} holds"
         return [*problems, env.problem(("pgbouncer", "role"), found, "a role that a host holds")]
@@ -143,6 +146,63 @@ def _check_names(env: Environment) -> list[Problem]:
     if not pooled:
         expected = "a role of postgres.roles with kind app and a password"
         problems.append(env.problem(("pgbouncer",), "a pooler for nobody", expected))
+    return problems
+
+
+def _check_ways(env: Environment) -> list[Problem]:
+    """A service that is not direct is told of the pooler: past it, all that it may open would meet PostgreSQL."""
+    return [problem for service in _pooled(env) for problem in (*_addresses(env, service), *_ports(env, service))]
+
+
+def _pooled(env: Environment) -> list[Service]:
+    return [s for s in env.services.values() if s.pool > 0 and s.name not in section(env).direct]
+
+
+def _addresses(env: Environment, service: Service) -> list[Problem]:
+    """Beside services, none is told where the db host is."""
+    expected = f"the value 127.0.0.1: each host of role app has its pooler, {DIRECT_SAID}"
+    return [
+        env.problem(("services", service.name, "env_vars", name, "address_of"), repr(rule.address_of), expected)
+        for name, rule in service.env_vars.items()
+        if rule.address_of == "db" and section(env).role == "app"
+    ]
+
+
+def _ports(env: Environment, service: Service) -> list[Problem]:
+    """The port that goes with the db host's address is the pooler's, and PostgreSQL's own stands nowhere else."""
+    ours, theirs = str(section(env).port), str(cluster.section(env).port)
+    given = {name: str(rule.value) for name, rule in service.env_vars.items() if rule.value is not None}
+    roles = {_port_of(name): rule.address_of for name, rule in service.env_vars.items() if rule.address_of}
+    straight = {name for name, rule in service.env_vars.items() if rule.type == "port" and given.get(name) == theirs}
+    # Beside the cluster a port that is not said at all is the driver's default, PostgreSQL's.
+    led = {name for name, role in roles.items() if role == "db"} if section(env).role == "db" else set()
+    asked = led | {name for name in straight if roles.get(name, "db") == "db"}
+    return [
+        env.problem(
+            ("services", service.name, "env_vars", name, *(["value"] if name in given else [])),
+            given.get(name, "nothing"),
+            f"{ours}, as pgbouncer.port, {DIRECT_SAID}",
+        )
+        for name in sorted(asked)
+        if given.get(name) != ours
+    ]
+
+
+def _port_of(name: str) -> str:
+    """The variable that goes with an address, by its name: PGPORT with PGHOST, DB_PORT with DB_ADDRESS or DB."""
+    found = re.fullmatch(r"(.*?)(HOST|HOSTNAME|ADDR|ADDRESS)", name)
+    return f"{found[1]}PORT" if found else f"{name}_PORT"
+
+
+def _check_reach(env: Environment) -> list[Problem]:
+    """Beside services, a pooler runs on each host of each service that meets one."""
+    problems = []
+    for service in _pooled(env) if section(env).role == "app" else []:
+        without = [host.name for host in env.hosts_of(service.role) if not runs_on(env, host)]
+        if without:
+            found = f"app, and {', '.join(without)} runs {service.name} and no pooler"
+            expected = f"db, or {service.name} in pgbouncer.direct"
+            problems.append(env.problem(("pgbouncer", "role"), found, expected))
     return problems
 
 
