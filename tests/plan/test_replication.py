@@ -63,7 +63,7 @@ def test_a_replica_is_never_a_database_of_its_own(tmp_path: Path) -> None:
     [
         (
             [("production.yaml", HOSTS, REPLICA.replace("db_replica", "db") + HOSTS)],
-            "replication: found eai-db-1, eai-db-2 with role db, "
+            "hosts.eai-db-2.roles: found db, which eai-db-1 has, "
             "expected one primary; the others are replicas, role db_replica",
         ),
         (

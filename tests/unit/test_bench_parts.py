@@ -18,6 +18,7 @@ from bench import ground, hosts, meter, rivals, targets
 from bench.contenders import CONTENDERS, contender
 from bench.errors import BenchError
 from bench.wan import Line, carry
+from mainstay.inventory import load
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=30).map(sorted), st.floats(0, 1))
@@ -69,6 +70,19 @@ def test_the_system_has_a_port_for_each_service_and_each_role_on_each_database()
     for role in common["postgres"]["roles"].values():
         assert role["databases"] == list(common["postgres"]["databases"])
     assert "databases" not in pattern["common"]["postgres"]["roles"]["tenants_owner"], "the pattern is left as it is"
+
+
+def test_its_inventory_is_taken_with_a_database_and_a_cache_on_every_host(tmp_path: Path) -> None:
+    """No service is told of any of them, so that none of them is one that nobody asks."""
+    folder = tmp_path / "inventories" / ground.SYSTEM
+    folder.mkdir(parents=True)
+    common = ground.system_yaml(yaml.safe_load(ground.PATTERN.read_text()))
+    (folder / "system.yaml").write_text(ground._yaml(common))
+    for env, members, network in (("staging", ground.names(3), "10.99"), ("production", ("bench-prod",), "10.98")):
+        content = ground.environment_yaml(members, f"{env}.bench.test", network)
+        (folder / f"{env}.yaml").write_text(ground._yaml(content))
+    (folder / "releases.yaml").write_text("releases: {}\n")
+    assert len(load(ground.SYSTEM, "staging", root=tmp_path).hosts_of("db")) == 3
 
 
 def test_addresses_are_different_for_a_thousand_hosts() -> None:

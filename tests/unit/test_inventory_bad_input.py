@@ -103,6 +103,15 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "pool: 2 ", "pool: 0 "),
         "services.backend.pool: found 0, expected the connections that one worker opens: PGHOST is the address of db",
     ),
+    "two databases": (
+        ("production.yaml", "roles: [cache]", "roles: [cache, db]"),
+        "hosts.eai-cache-1.roles: found db, which eai-db-1 has, "
+        "expected one primary; the others are replicas, role db_replica",
+    ),
+    "two caches": (
+        ("production.yaml", "roles: [db]", "roles: [db, cache]"),
+        "hosts.eai-cache-1.roles: found cache, which eai-db-1 has, expected one host with role cache",
+    ),
     "threshold": (
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 90, crit: 90"),
         "thresholds.cpu_pct: found warn 90, crit 90, expected warn < crit",

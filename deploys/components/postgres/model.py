@@ -19,6 +19,7 @@ from mainstay.inventory import (
     Role,
     Scalar,
     SecretName,
+    Service,
     StrictModel,
     demands,
     per_env,
@@ -252,7 +253,7 @@ def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:
     hosts = env.hosts_of("db")
     if not hosts:
         return [env.problem(("postgres", "managed"), "false and no host with role db", "such a host")]
-    problems = []
+    problems = _check_one_primary(env, hosts)
     if env.hosts_of("db_replica") and "replication" not in env.sections:
         found = f"none, and {env.hosts_of('db_replica')[0].name} with role db_replica"
         expected = "a section replication: without one that host would be a database of its own (DF-15)"
@@ -263,6 +264,25 @@ def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:
             found = f"{postgres.major} for {host.name}, which runs Debian {host.debian}"
             problems.append(env.problem(("postgres", "major"), found, f"{packaged}, the one that release packages"))
     return problems
+
+
+def _told(service: Service) -> bool:
+    """Whether the service is told where the database is."""
+    return any(rule.address_of == "db" for rule in service.env_vars.values())
+
+
+def _check_one_primary(env: Environment, hosts: list[Host]) -> list[Problem]:
+    """Services, replicas and poolers know the first host only: a second would be a database that nobody asks.
+
+    Where nothing is told of any, each host has a database of its own.
+    """
+    used = any(service.pool > 0 or _told(service) for service in env.services.values())
+    if not used and not {"replication", "pgbouncer"}.intersection(env.sections):
+        return []
+    expected = "one primary; the others are replicas, role db_replica"
+    return [
+        env.problem(("hosts", host.name, "roles"), f"db, which {hosts[0].name} has", expected) for host in hosts[1:]
+    ]
 
 
 def _check_sizes(env: Environment, postgres: Section) -> list[Problem]:

@@ -106,6 +106,7 @@ def check(env: Environment) -> list[Problem]:
     hosts = env.hosts_of("cache")
     if not hosts:
         problems.append(env.problem(("redis", "managed"), "false and no host with role cache", "such a host"))
+    problems += _check_one(env, hosts)
     for host in hosts:
         # A fork for the RDB or AOF file may copy every page while clients write.
         need = redis.maxmemory * (1 if redis.persistence == "none" else 2)
@@ -113,6 +114,16 @@ def check(env: Environment) -> list[Problem]:
             found = f"{redis.maxmemory >> 20} MiB on {host.name}, which has {host.memory >> 20} MiB"
             problems.append(env.problem(("redis", "maxmemory"), found, "half of the host's memory at most"))
     return [*problems, *_check_pools(env, redis)]
+
+
+def _check_one(env: Environment, hosts: list[Host]) -> list[Problem]:
+    """Services that are told where it is know the first host only: a second would be a Redis that nobody asks."""
+    if not any(rule.address_of == "cache" for service in env.services.values() for rule in service.env_vars.values()):
+        return []
+    return [
+        env.problem(("hosts", host.name, "roles"), f"cache, which {hosts[0].name} has", "one host with role cache")
+        for host in hosts[1:]
+    ]
 
 
 def _check_pools(env: Environment, redis: Section) -> list[Problem]:

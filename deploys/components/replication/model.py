@@ -65,16 +65,11 @@ def slot(host: Host) -> str:
 
 
 def check(env: Environment) -> list[Problem]:
-    """One primary, replicas beside it and not on it, and a role of its own."""
+    """Replicas beside the primary (of which there is one) and not on it, and a role of its own."""
     if "postgres" not in env.sections or cluster.section(env).managed:
         expected = "a cluster of Mainstay's own (postgres, with managed: false)"
         return [env.problem(("replication",), "replication without a cluster", expected)]
-    problems = []
-    hosts = env.hosts_of("db")
-    if len(hosts) > 1:
-        found = f"{', '.join(host.name for host in hosts)} with role db"
-        problems.append(env.problem(("replication",), found, "one primary; the others are replicas, role db_replica"))
-    problems += [
+    problems = [
         env.problem(("hosts", host.name, "roles"), "db and db_replica", "one of them: a replica is another host")
         for host in replicas(env)
         if "db" in host.roles
