@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from facts.postgres import SettingState
+if TYPE_CHECKING:
+    from facts.postgres import SettingState
 
 _NUMBER = re.compile(r"(?P<number>[-+]?[0-9]*\.?[0-9]+(e[-+]?[0-9]+)?)\s*(?P<unit>[A-Za-z]*)", re.IGNORECASE)
 _UNIT = re.compile(r"(?P<count>[0-9]*)(?P<unit>[A-Za-z]+)")

@@ -117,6 +117,26 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
             "expected half of the host's memory at most",
         ),
         (
+            ("system.yaml", "log_min_duration_statement: 100ms", "shared_buffers: 64 GB"),
+            "postgres.settings.shared_buffers: found 64 GB on eai-db-1, which has 8192 MiB, "
+            "expected half of the host's memory at most",
+        ),
+        (
+            ("system.yaml", "log_min_duration_statement: 100ms", "shared_buffers: 8388608"),
+            "postgres.settings.shared_buffers: found 8388608, which is 64GB, on eai-db-1, which has 8192 MiB, "
+            "expected half of the host's memory at most",
+        ),
+        (
+            ("system.yaml", "log_min_duration_statement: 100ms", "work_mem: 64GB"),
+            "postgres.settings.work_mem: found 64GB on eai-db-1, which has 8192 MiB, "
+            "expected a quarter of the host's memory at most: one hash takes 2 times as much",
+        ),
+        (
+            ("system.yaml", "log_min_duration_statement: 100ms", "maintenance_work_mem: 2097152"),
+            "postgres.settings.maintenance_work_mem: found 2097152, which is 2GB, on eai-db-1, which has 8192 MiB, "
+            "expected a sixth of the host's memory at most: 3 autovacuum workers may take it at once",
+        ),
+        (
             ("system.yaml", "log_min_duration_statement: 100ms", "max_connections: 300"),
             "postgres.settings.max_connections: found a second place for it, expected postgres.max_connections",
         ),
@@ -134,6 +154,17 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edit: Any, message: str) -> None:
     assert message in messages(copied(tmp_path, edit))
+
+
+def test_a_size_that_fits_is_taken_and_what_is_none_is_left_to_the_server(tmp_path: Path) -> None:
+    own = "{shared_buffers: 4GB, work_mem: 2 GB, maintenance_work_mem: 1GB}"
+    text = (Path(__file__).parents[2] / "inventories" / "everydayai" / "system.yaml").read_text()
+    line = next(line for line in text.splitlines() if "log_min_duration_statement" in line)
+    fits = ("system.yaml", f"  settings:\n{line}", f"  settings: {own}")
+    assert messages(copied(tmp_path / "fits", fits)) == []
+    said = "work_mem: 1 furlong\n    shared_buffers: '1e999'"
+    none = ("system.yaml", "log_min_duration_statement: 100ms", said)
+    assert messages(copied(tmp_path / "none", none)) == []
 
 
 def test_own_libraries_must_hold_what_an_extension_needs(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field
 
+from deploys.components.postgres.sizes import check_sizes
 from deploys.components.postgres.upkeep import Index, Migrations, Sessions, Upkeep, check_upkeep
 from mainstay.inventory import (
     Duration,
@@ -24,7 +24,6 @@ from mainstay.inventory import (
     demands,
     per_env,
 )
-from mainstay.inventory.fields import parse_size
 
 ROLES = frozenset({"db", "db_replica"})
 CLUSTER = "main"
@@ -190,7 +189,7 @@ def check(env: Environment) -> list[Problem]:
         + _check_pooler(env, postgres)
         + _check_settings(env, postgres)
         + _check_hosts(env, postgres)
-        + _check_sizes(env, postgres)
+        + list(check_sizes(env, postgres.settings))
     )
     named = set(postgres.databases)
     problems += check_upkeep(env, postgres.sessions, named, postgres.indexes, postgres.migrations)
@@ -283,20 +282,6 @@ def _check_one_primary(env: Environment, hosts: list[Host]) -> list[Problem]:
     return [
         env.problem(("hosts", host.name, "roles"), f"db, which {hosts[0].name} has", expected) for host in hosts[1:]
     ]
-
-
-def _check_sizes(env: Environment, postgres: Section) -> list[Problem]:
-    """A cluster whose own cache does not fit its host would not start again."""
-    value = postgres.settings.get("shared_buffers")
-    problems = []
-    hosts = [*env.hosts_of("db"), *env.hosts_of("db_replica")]
-    for host in hosts if isinstance(value, str) and re.fullmatch(r"[0-9]+[kMG]B", value) else []:
-        wanted = parse_size(value)
-        if wanted > host.memory // 2:
-            found = f"{value} on {host.name}, which has {host.memory >> 20} MiB"
-            key = ("postgres", "settings", "shared_buffers")
-            problems.append(env.problem(key, found, "half of the host's memory at most"))
-    return problems
 
 
 def _check_role(env: Environment, postgres: Section, name: str, role: RoleSpec) -> list[Problem]:
