@@ -298,6 +298,38 @@ def test_a_preload_of_nothing_is_refused(tmp_path: Path, edit: Edit, message: st
     assert message in messages(copied(tmp_path, edit))
 
 
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ("system.yaml", "api: {server_names: ['{api_domain}']", "api: {server_names: ['{api_domain}', '{domain}']"),
+            "nginx.sites.api.server_names[1]: found everydayai.test, which the site site has in production, "
+            "expected a name of its own",
+        ),
+        (
+            (
+                "system.yaml",
+                "static: frontend, proxy: {/api: backend}",
+                "static: frontend, rate_limit: {enabled: true}",
+            ),
+            "nginx.sites.site.rate_limit.enabled: found true for a site without proxy, "
+            "expected false, or a proxy: files are not limited",
+        ),
+    ],
+)
+def test_a_site_that_would_silently_not_work_is_refused(tmp_path: Path, edit: Edit, message: str) -> None:
+    assert messages(copied(tmp_path, edit)) == [message]
+
+
+def test_two_sites_have_two_names_in_each_environment(tmp_path: Path) -> None:
+    """Without an api_domain of its own the API has the site's."""
+    text = (Path(__file__).parents[2] / "inventories" / "everydayai" / "production.yaml").read_text()
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith("api_domain:"))
+    root = copied(tmp_path, ("production.yaml", line, ""))
+    assert [one.partition(":")[0] for one in messages(root)] == ["nginx.sites.api.server_names[0]"]
+    assert messages(root, "staging") == []
+
+
 def test_a_port_is_open_to_services_that_are_told_where_it_is(tmp_path: Path) -> None:
     worker = (
         "  worker:\n    kind: python\n    role: ml\n    port: 8100\n    slots: {blue: 18100, green: 28100}\n"

@@ -92,7 +92,35 @@ def check(env: Environment) -> list[Problem]:
         for path, service in site.proxy.items():
             if _kind(env, service) in (None, "static"):
                 problems.append(env.problem((*key, "proxy", path), repr(service), "a service that listens on a port"))
-    return problems
+    return [*problems, *_check_names(env), *_check_site_limits(env)]
+
+
+def _check_names(env: Environment) -> list[Problem]:
+    """nginx answers a name by the first site that has it, and only warns of the second."""
+    first: dict[str, str] = {}
+    return [
+        env.problem(
+            ("nginx", "sites", site, "server_names", index),
+            f"{name}, which the site {first[name]} has in {env.env}",
+            "a name of its own",
+        )
+        for site, declared in section(env).sites.items()
+        for index, name in enumerate(declared.names(env))
+        if first.setdefault(name, site) != site
+    ]
+
+
+def _check_site_limits(env: Environment) -> list[Problem]:
+    """Requests are counted where they go to a service."""
+    return [
+        env.problem(
+            ("nginx", "sites", name, "rate_limit", "enabled"),
+            "true for a site without proxy",
+            "false, or a proxy: files are not limited",
+        )
+        for name, site in section(env).sites.items()
+        if site.rate_limit is not None and site.rate_limit.enabled and not site.proxy
+    ]
 
 
 def _check_weights(env: Environment) -> list[Problem]:
