@@ -39,8 +39,12 @@ Policy = Literal[
     "volatile-random",
     "volatile-ttl",
 ]
-DENIED = frozenset({"keys", "flushall", "flushdb", "config", "acl", "debug", "shutdown", "replicaof", "module", "save"})
-"""Commands that no service needs: they block, wipe or reconfigure the server (DF-78)."""
+SPARE_CLIENTS = 10
+"""Connections beyond those of services: the exporter's, the user mainstay's, people's."""
+_OF_KEYS = frozenset({"keys", "flushall", "flushdb", "swapdb", "migrate"})
+_OF_ADMIN = frozenset({"config", "acl", "debug", "shutdown", "replicaof", "slaveof", "module", "save", "monitor"})
+DENIED = _OF_KEYS | _OF_ADMIN
+"""Commands that no service needs: they block, wipe, listen in, take the data elsewhere or reconfigure (DF-78)."""
 
 
 def _rule(value: str) -> str:
@@ -129,9 +133,11 @@ def _check_one(env: Environment, hosts: list[Host]) -> list[Problem]:
 def _check_pools(env: Environment, redis: Section) -> list[Problem]:
     """The pools of all processes that are told how large theirs is fit what the server takes (PT-12)."""
     shares = demands(env, _pool)
-    if (most := sum(share.connections for share in shares)) <= redis.maxclients:
+    least = sum(share.connections for share in shares) + SPARE_CLIENTS
+    if not shares or least <= redis.maxclients:
         return []
-    expected = f"at least {most}, {POOL} of all processes: {'; '.join(map(str, shares))}"
+    said = "; ".join(map(str, shares))
+    expected = f"at least {least}: {SPARE_CLIENTS} for the exporter and people, and {POOL} of all processes: {said}"
     return [env.problem(("redis", "maxclients"), str(redis.maxclients), expected)]
 
 
@@ -157,7 +163,9 @@ def may_run(rules: list[str]) -> set[str]:
     """Which of the denied commands (or their categories) the rules allow, read in Redis's own order."""
     allowed: set[str] = set()
     for rule in rules:
-        word = rule[1:].partition("|")[0]
+        word, _, sub = rule[1:].partition("|")
+        if sub and rule.startswith("-"):
+            continue  # the others of its subcommands stay
         # Every denied command is in @admin, @dangerous, or both; @keyspace, @read and the like hold KEYS and FLUSHALL.
         touched = {word} & DENIED if not word.startswith("@") else set(_IN_CATEGORY.get(word, ()))
         allowed = allowed | touched if rule.startswith("+") else allowed - touched
@@ -167,9 +175,10 @@ def may_run(rules: list[str]) -> set[str]:
 _IN_CATEGORY: dict[str, frozenset[str]] = {
     "@all": DENIED,
     "@dangerous": DENIED,
-    "@admin": DENIED - {"keys", "flushall", "flushdb"},
-    "@slow": DENIED,
-    "@keyspace": frozenset({"keys", "flushall", "flushdb"}),
-    "@write": frozenset({"flushall", "flushdb"}),
+    "@admin": _OF_ADMIN,
+    "@slow": DENIED - {"swapdb"},
+    "@fast": frozenset({"swapdb"}),
+    "@keyspace": _OF_KEYS,
+    "@write": _OF_KEYS - {"keys"},
     "@read": frozenset({"keys"}),
 }
