@@ -56,6 +56,18 @@ def test_all_problems_then_exit_2_and_0_once_they_are_gone(tmp_path: Path) -> No
     assert mainstay("check", project=root).returncode == 0
 
 
+def test_one_environment_is_named_as_elsewhere(tmp_path: Path) -> None:
+    """What is wrong with the other one is left for another day."""
+    root = copied(tmp_path, ("production.yaml", "address: 198.51.100.12", "address: 198.51.100.11"))
+    done = mainstay("check", "everydayai/staging", project=root)
+    assert (done.returncode, done.stdout) == (0, "everydayai: ok (staging 5 hosts)\n"), done.stderr
+    assert "production" not in done.stderr
+    done = mainstay("check", "everydayai/production", "--json", project=root)
+    report = json.loads(done.stdout)
+    assert (done.returncode, faults("check", report)) == (2, [])
+    assert [one["key"] for one in report["systems"][0]["problems"]] == ["hosts.eai-web-2.address"]
+
+
 def test_json(tmp_path: Path) -> None:
     root = copied(tmp_path, ("system.yaml", "workers: 4 ", "workers: four "))
     done = mainstay("check", "--json", project=root)
@@ -77,7 +89,13 @@ def test_json(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         (("check", "nosuch"), "inventories/nosuch/system.yaml: found no such file, expected a system: everydayai"),
-        (("check", "../x"), "inventories/../x/system.yaml: found no such file, expected a system: everydayai"),
+        (("check", "nosuch/staging"), "inventories/nosuch/system.yaml: found no such file, expected a system: every"),
+        (("check", ".."), "inventories/../system.yaml: found no such file, expected a system: everydayai"),
+        (
+            ("check", "everydayai/prod"),
+            "target: found 'everydayai/prod', expected SYSTEM/staging or SYSTEM/production (systems: everydayai)",
+        ),
+        (("check", "../x"), "target: found '../x', expected SYSTEM/staging or SYSTEM/production"),
         (
             ("init", "Bad_Name"),
             "NAME: found 'Bad_Name', expected a name of 1 to 24 lower-case letters, digits and inner",

@@ -9,20 +9,23 @@ import typer
 
 from mainstay import artefacts, determinism, project
 from mainstay.cli import output
+from mainstay.cli.target import split
 from mainstay.errors import InventoryError, Problem, UsageError
 from mainstay.inventory import ENVIRONMENTS, load
 from mainstay.inventory.checks import unused, unused_services
 
+CHECKED_HELP = "SYSTEM, or SYSTEM/ENV for one of its environments; by default every system of the project."
+
 
 def command(
-    system: Annotated[str | None, typer.Argument(help="One system; by default every one of the project.")] = None,
+    target: Annotated[str | None, typer.Argument(help=CHECKED_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/check.schema.json).")] = False,
 ) -> int:
     """Check inventories offline: the model, references, what nothing uses, and that rendering is repeatable.
 
     Every problem is reported at once, with file, line, key, what was found and what was expected.
     """
-    reports = [_report(name) for name in ([system] if system else project.systems())]
+    reports = [_report(*_named(name)) for name in ([target] if target else project.systems())]
     if not reports:
         raise UsageError("no inventories/<system>/system.yaml in this project; mainstay init NAME writes one")
     if json:
@@ -32,12 +35,20 @@ def command(
     return 2 if any(report["problems"] for report in reports) else 0
 
 
-def _report(system: str) -> dict[str, Any]:
+def _named(target: str) -> tuple[str, tuple[str, ...]]:
+    """The system, and its environments that are asked for: both where none is named."""
+    if "/" not in target:
+        return target, ENVIRONMENTS
+    system, env = split(target)
+    return system, (env,)
+
+
+def _report(system: str, asked: tuple[str, ...]) -> dict[str, Any]:
     """What is known of one system: its environments, problems, and notes."""
     problems: list[Problem] = []
     notes: list[str] = []
     environments = {}
-    for name in ENVIRONMENTS:
+    for name in asked:
         try:
             env = load(system, name)
             problems += unused(env)

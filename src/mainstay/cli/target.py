@@ -23,11 +23,21 @@ def environment_of(target: str) -> Environment:
         UsageError: the target does not have that form.
         InventoryError: the inventory is wrong.
     """
+    system, env = split(target)
+    return inventory.load(system, env, lab=inventory.lab_from_environment())
+
+
+def split(target: str) -> tuple[str, str]:
+    """The system and the environment that `SYSTEM/ENV` names.
+
+    Raises:
+        UsageError: the target does not have that form.
+    """
     system, slash, env = target.partition("/")
     if not slash or not system or env not in inventory.ENVIRONMENTS:
         systems = ", ".join(project.systems()) or "none yet"
         raise UsageError(f"target: found {target!r}, expected SYSTEM/staging or SYSTEM/production (systems: {systems})")
-    return inventory.load(system, env, lab=inventory.lab_from_environment())
+    return system, env
 
 
 def environments_of(target: str) -> list[Environment]:
