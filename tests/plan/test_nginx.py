@@ -13,7 +13,8 @@ from deploys.components.nginx.files import files
 from deploys.components.nginx.model import Site, refused, section
 from deploys.operations import certificates
 from facts.certificates import Certificate, LiveCertificate, parse_certificate
-from mainstay.inventory import Environment
+from mainstay.errors import InventoryError
+from mainstay.inventory import Environment, load
 from tests.plan.harness import plan
 from tests.unit.inventories import Edit, copied, loaded, messages
 
@@ -207,6 +208,28 @@ def test_http2_is_said_as_each_debian_s_nginx_wants_it(tmp_path: Path) -> None:
 )
 def test_bad_input_is_one_sentence(tmp_path: Path, edit: Edit, message: str) -> None:
     assert message in messages(copied(tmp_path, edit))
+
+
+def test_sites_need_a_host_that_serves_them(tmp_path: Path) -> None:
+    """In a system whose one service runs on app hosts, so that nothing else misses the web host."""
+    root = copied(tmp_path, ("production.yaml", "roles: [web]", "roles: [monitoring]"), system="toeic")
+    with pytest.raises(InventoryError) as caught:
+        load("toeic", "production", root=root, check_secrets=False)
+    (problem,) = caught.value.problems
+    assert str(problem).endswith(
+        "nginx.sites: found api, which no host of toeic/production serves, expected a host with role web"
+    )
+    assert load("toeic", "staging", root=root, check_secrets=False).hosts_of("web")
+
+
+def test_app_hosts_without_sites_need_no_web_host(tmp_path: Path) -> None:
+    """There nginx has the canonical ports alone."""
+    root = copied(tmp_path, ("production.yaml", "roles: [web]", "roles: [monitoring]"), system="toeic")
+    path = root / "inventories/toeic/system.yaml"
+    text, found = re.subn(r"(?m)^  sites:\n(    .*\n)+", "", path.read_text())
+    assert found == 1
+    path.write_text(text)
+    assert load("toeic", "production", root=root, check_secrets=False).hosts_of("web") == []
 
 
 def test_a_certificate_is_made_only_where_none_does(tmp_path: Path) -> None:

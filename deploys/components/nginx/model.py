@@ -74,8 +74,8 @@ def uses(env: Environment) -> set[str]:
 
 
 def check(env: Environment) -> list[Problem]:
-    """Sites name services that exist and that can answer; weights name hosts that are asked."""
-    problems = [*_check_weights(env), *_check_private(env), *given.check(env)]
+    """Sites have a host, and name services that exist and that can answer; weights name hosts that are asked."""
+    problems = [*_check_hosts(env), *_check_weights(env), *_check_private(env), *given.check(env)]
     for name, site in section(env).sites.items():
         key = ("nginx", "sites", name)
         if site.static is None and not site.proxy:
@@ -121,6 +121,15 @@ def _check_site_limits(env: Environment) -> list[Problem]:
         for name, site in section(env).sites.items()
         if site.rate_limit is not None and site.rate_limit.enabled and not site.proxy
     ]
+
+
+def _check_hosts(env: Environment) -> list[Problem]:
+    """Without a web host nobody answers on the sites' names, and an apply would look as if all were well."""
+    sites = section(env).sites
+    if not sites or env.hosts_of("web"):
+        return []
+    found = f"{', '.join(sites)}, which no host of {env.name} serves"
+    return [env.problem(("nginx", "sites"), found, "a host with role web")]
 
 
 def _check_weights(env: Environment) -> list[Problem]:
