@@ -167,6 +167,19 @@ def test_a_size_that_fits_is_taken_and_what_is_none_is_left_to_the_server(tmp_pa
     assert messages(copied(tmp_path / "none", none)) == []
 
 
+@pytest.mark.parametrize(("own", "shown"), [("shared_buffers: 1.25 GB", "1280M"), ("shared_buffers: 196608", "1536M")])
+def test_what_the_inventory_gives_the_cluster_counts_against_its_host(tmp_path: Path, own: str, shown: str) -> None:
+    """With an app's 3 G on the same host of 4 G; a quarter of it would fit."""
+    edits = [
+        ("production.yaml", "roles: [db], memory: 8G", "roles: [db, app], memory: 4G"),
+        ("system.yaml", "memory_max: 512M", "memory_max: 1536M"),
+    ]
+    found = f"found 4G, less than 2 backend x 1536M + postgres.shared_buffers {shown}"
+    assert not [message for message in messages(copied(tmp_path / "fits", *edits)) if "shared_buffers" in message]
+    root = copied(tmp_path / "own", *edits, ("system.yaml", "log_min_duration_statement: 100ms", own))
+    assert [message for message in messages(root) if found in message]
+
+
 def test_own_libraries_must_hold_what_an_extension_needs(tmp_path: Path) -> None:
     listed = ("system.yaml", "{owner: everydayai_owner}", "{owner: everydayai_owner, extensions: [pg_stat_statements]}")
     own = ("system.yaml", "log_min_duration_statement: 100ms", "shared_preload_libraries: auto_explain")

@@ -129,8 +129,8 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
         ),
         (
             ("production.yaml", "maxmemory: 512mb", "maxmemory: 2G"),
-            "redis.maxmemory: found 2048 MiB on eai-cache-1, which has 2048 MiB, expected half of the host's memory "
-            "at most",
+            "hosts.eai-cache-1.memory: found 2G, less than 2 redis.maxmemory x 2G = 4G, "
+            "expected the sum of what runs there at least",
         ),
         (
             ("production.yaml", "maxmemory: 512mb", "maxmemory: 0"),
@@ -140,6 +140,13 @@ def test_nothing_is_managed_where_somebody_else_runs_it(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edit: Any, message: str) -> None:
     assert message in messages(copied(tmp_path, edit))
+
+
+def test_a_server_that_writes_nothing_may_have_all_of_its_host(tmp_path: Path) -> None:
+    """It never forks, so no page of it is there twice."""
+    whole = ("production.yaml", "maxmemory: 512mb", "maxmemory: 2G")
+    none = ("system.yaml", "persistence: aof", "persistence: none")
+    assert messages(copied(tmp_path, whole, none)) == []
 
 
 @pytest.mark.covers("PT-12")

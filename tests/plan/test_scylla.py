@@ -141,6 +141,11 @@ THREE = "tchat_auth: {replicas: {dc1: 3}}"
             "expected 1 GiB for each at least (scylla.developer_mode)",
         ),
         (
+            ("production.yaml", "roles: [scylla]", "roles: [scylla, cache]"),
+            "hosts.tchat-scylla-1.memory: found 16G, less than 2 redis.maxmemory x 1G + scylla --memory 14848M = "
+            "16896M, expected the sum of what runs there at least",
+        ),
+        (
             ("production.yaml", "scylla:\n", "scylla:\n  seeds: [tchat-db-1]\n"),
             "scylla.seeds[0]: found 'tchat-db-1', expected one of tchat-scylla-1, tchat-scylla-2, tchat-scylla-3",
         ),

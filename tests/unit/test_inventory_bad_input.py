@@ -270,8 +270,28 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
 
 def test_sum_of_limits_above_the_hosts_memory(tmp_path: Path) -> None:
     root = copied(tmp_path, ("system.yaml", "memory_max: 512M", "memory_max: 3G"))
-    found = "found 4G, less than 2 backend x 3G, expected the sum of memory_max of its instances at least"
+    found = "found 4G, less than 2 backend x 3G = 6G, expected the sum of what runs there at least"
     assert messages(root) == [f"hosts.eai-app-{number}.memory: {found}" for number in (1, 2, 3)]
+
+
+APP, DB, CACHE = ("roles: [app], memory: 4G", "roles: [db]", "roles: [cache]")
+
+
+@pytest.mark.parametrize(
+    ("memory", "buffers", "total"),
+    [("1G", "256M", "1792M"), ("2044M", "511M", "2047M"), ("2G", "512M", "")],
+)
+def test_services_and_servers_of_one_host_are_one_sum(tmp_path: Path, memory: str, buffers: str, total: str) -> None:
+    """Each fits the host by itself: a quarter of it is PostgreSQL's own cache, and Redis may need its memory twice."""
+    on_one = [
+        ("staging.yaml", APP, f"roles: [app, db, cache], memory: {memory}"),
+        ("staging.yaml", DB, "roles: [monitoring]"),
+        ("staging.yaml", CACHE, "roles: [monitoring]"),
+    ]
+    shares = f"2 backend x 512M + postgres.shared_buffers {buffers} + 2 redis.maxmemory x 256M"
+    expected = "the sum of what runs there at least"
+    said = f"hosts.eai-stg-app-1.memory: found {memory}, less than {shares} = {total}, expected {expected}"
+    assert messages(copied(tmp_path, *on_one), "staging") == ([said] if total else [])
 
 
 @pytest.mark.covers("PT-11", "PT-14", "DF-13")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploys.components.postgres import sizes
 from deploys.components.postgres.tuning import (
     AUTOVACUUM_WORKERS,
     GIB,
@@ -111,6 +112,32 @@ def test_the_values_of_a_host_of_8_gib() -> None:
         "seq_page_cost": "1.0",
         "effective_io_concurrency": "200",
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [
+        ("256MB", 256 * MIB),
+        ("64kB", 64 * 1024),
+        ("1.5 GB", 3 * GIB // 2),
+        ("1TB", 1024 * GIB),
+        (16384, 128 * MIB),
+        ("16384", 128 * MIB),
+        ("1048576B", MIB),
+        ("256mb", None),
+        ("lots", None),
+        ("-1MB", None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_own_buffers_are_read_as_postgresql_reads_them(own: object, wanted: int | None) -> None:
+    assert sizes.bytes_of({"shared_buffers": own}, "shared_buffers") == wanted
+
+
+@given(st.integers(1, 2**50))
+def test_own_buffers_read_back(value: int) -> None:
+    assert sizes.bytes_of({"shared_buffers": size(value)}, "shared_buffers") == pytest.approx(value)
 
 
 def test_own_values_take_the_place_of_computed_ones() -> None:

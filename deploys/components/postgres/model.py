@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from deploys.components.postgres.sizes import check_sizes
+from deploys.components.postgres import tuning
+from deploys.components.postgres.sizes import bytes_of, check_sizes
 from deploys.components.postgres.upkeep import Index, Migrations, Sessions, Upkeep, check_upkeep
 from mainstay.inventory import (
     Duration,
@@ -14,6 +15,7 @@ from mainstay.inventory import (
     Host,
     Identifier,
     Listener,
+    MemoryShare,
     Port,
     Problem,
     Role,
@@ -158,6 +160,15 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
     if env.hosts_of("db_replica"):
         clients.add("db_replica")
     return [Listener(postgres.port, "postgres", "private", tuple(sorted(clients)), ("postgres", "port"))]
+
+
+def memory(env: Environment, host: Host) -> list[MemoryShare]:
+    """What a cluster takes for sure: its own cache. What it sorts and hashes in comes and goes with connections."""
+    postgres = section(env)
+    if postgres.managed or not ROLES.intersection(host.roles):
+        return []
+    own = bytes_of(postgres.settings, "shared_buffers")
+    return [MemoryShare("postgres.shared_buffers", 1, own or tuning.shared_buffers(host.memory))]
 
 
 def connection_budget(env: Environment) -> int | None:

@@ -44,11 +44,15 @@ def check_sizes(env: Environment, settings: Mapping[str, object]) -> Iterator[Pr
     What is no size at all is PostgreSQL's to refuse, before its restart.
     """
     for name, bound in _BOUNDS.items():
-        given = text_of(settings.get(name, ""))
-        count = in_unit(given, bound.unit) or 0.0
-        wanted = round(count * bound.of) if math.isfinite(count) else 0
+        given, wanted = text_of(settings.get(name, "")), bytes_of(settings, name) or 0
         for host in [*env.hosts_of("db"), *env.hosts_of("db_replica")]:
             if wanted > host.memory // bound.part:
                 said = given if given.endswith("B") else f"{given}, which is {size(wanted)},"
                 found = f"{said} on {host.name}, which has {host.memory // MIB} MiB"
                 yield env.problem(("postgres", "settings", name), found, bound.expected)
+
+
+def bytes_of(settings: Mapping[str, object], name: str) -> int | None:
+    """What a setting that counts memory holds, in bytes; None where the inventory gives none, or what is no size."""
+    count = in_unit(text_of(settings.get(name, "")), _BOUNDS[name].unit)
+    return round(count * _BOUNDS[name].of) if count is not None and 0 <= count < math.inf else None

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from deploys.components.scylla import signing, sizing
 from deploys.components.scylla.section import ADMIN, ROLES, Section, section
-from mainstay.inventory import Environment, Host, Listener, Problem
+from mainstay.inventory import Environment, Host, Listener, MemoryShare, Problem
 from mainstay.inventory.fields import format_size
 
-__all__ = ["ROLES", "Section", "check", "listeners", "section"]
+__all__ = ["ROLES", "Section", "check", "listeners", "memory", "section"]
 
 OWN_ROLES = ("cassandra", ADMIN)
 
@@ -33,6 +33,11 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
     watched = ("monitoring",) if env.hosts_of("monitoring") else ()
     found.append(Listener(own.metrics_port, "scylla (metrics)", "private", watched, ("scylla", "metrics_port")))
     return found
+
+
+def memory(env: Environment, host: Host) -> list[MemoryShare]:
+    """What a node takes when it starts, and never gives back."""
+    return [MemoryShare("scylla --memory", 1, sizing.memory(host))] if "scylla" in host.roles else []
 
 
 def key_path(env: Environment, own: Section) -> Path | None:

@@ -22,6 +22,7 @@ from mainstay.inventory.fields import (
 )
 from mainstay.inventory.listeners import Listener
 from mainstay.inventory.loading import ENVIRONMENTS, load
+from mainstay.inventory.memory import MemoryShare
 from mainstay.inventory.releases import Artefact, Release
 from mainstay.inventory.services import HealthCheck, Role, Service
 from mainstay.inventory.stores import lab_from_environment
@@ -41,6 +42,7 @@ __all__ = [
     "Identifier",
     "Line",
     "Listener",
+    "MemoryShare",
     "Name",
     "Network",
     "Operator",

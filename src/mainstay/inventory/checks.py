@@ -10,6 +10,7 @@ from mainstay.inventory import (
     certificates,
     incident_checks,
     log_checks,
+    memory,
     release_checks,
     scaling_checks,
     twin,
@@ -19,7 +20,6 @@ from mainstay.inventory import (
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import format_size
 from mainstay.inventory.problems import describe
-from mainstay.inventory.services import Limits, Service
 from mainstay.inventory.system import Threshold, window_minutes
 
 THRESHOLD_UNITS = ("_pct", "_ms", "_per_min", "_per_s", "_s", "_h", "_days", "_bytes", "_count")
@@ -80,16 +80,6 @@ def instances(env: Environment) -> Iterable[Problem]:
             yield env.problem(("services", service.name, "instances"), found, "min <= base <= max")
 
 
-def memory(env: Environment) -> Iterable[Problem]:
-    """Instances that may together use more than the host declares."""
-    for host in env.hosts.values():
-        shares = [_share(service, service.limits) for service in env.services_on(host) if service.limits]
-        total = sum(size for size, _ in shares)
-        if total > host.memory:
-            found = f"{format_size(host.memory)}, less than {' + '.join(text for _, text in shares)}"
-            yield env.problem(("hosts", host.name, "memory"), found, "the sum of memory_max of its instances at least")
-
-
 def requests(env: Environment) -> Iterable[Problem]:
     """An instance that is promised more memory than it may use."""
     for service in env.services.values():
@@ -98,11 +88,6 @@ def requests(env: Environment) -> Iterable[Problem]:
             key = ("services", service.name, "limits", "memory_low")
             expected = f"at most memory_max, {format_size(limits.memory_max)}"
             yield env.problem(key, format_size(limits.memory_low), expected)
-
-
-def _share(service: Service, limits: Limits) -> tuple[int, str]:
-    count, size = service.peak_instances, limits.memory_max
-    return count * size, f"{count} {service.name} x {format_size(size)}"
 
 
 def processors(env: Environment) -> Iterable[Problem]:
@@ -251,7 +236,7 @@ CLASHES: tuple[Check, ...] = (
     port_range,
     addresses,
     instances,
-    memory,
+    memory.clashes,
     requests,
     processors,
     thresholds,
