@@ -143,7 +143,7 @@ def test_a_change_ends_the_questions_in_hand_and_runs_alone(shell: Shell) -> Non
 
 
 SLOW_TO_GROUP = """package SlowToGroup;
-*CORE::GLOBAL::setpgrp = sub { select undef, undef, undef, 0.2 unless $_[0]; CORE::setpgrp($_[0], $_[1]) };
+*CORE::GLOBAL::setpgrp = sub { select undef, undef, undef, 2 unless $_[0]; CORE::setpgrp($_[0], $_[1]) };
 1;
 """
 
@@ -155,7 +155,7 @@ def test_a_question_that_has_just_begun_is_ended_too(tmp_path: Path) -> None:
         shell.wait()
         asked = shell.ask(f"echo late > {tmp_path}/trace")
         time.sleep(0.1)
-        result(shell.change("sleep 0.3"), 10)
+        result(shell.change("sleep 2.5"), 10)
         with pytest.raises(Forgotten):
             result(asked, 5)
         assert not (tmp_path / "trace").exists()
