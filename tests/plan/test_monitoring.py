@@ -22,7 +22,7 @@ from tests.lab.watched import OFFICE, PAGER, SYSTEM
 from tests.plan.alert_judge import deployed
 from tests.plan.promtool import run
 from tests.plan.watched import environment, project
-from tests.unit.inventories import copied, loaded, unwatched
+from tests.unit.inventories import Edit, copied, loaded, unwatched
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +239,72 @@ def test_pages_have_what_the_runbooks_dashboards_have(env: Environment) -> None:
 # What is refused before any host
 
 
+def with_alerts(worse: str, milder: str) -> list[Edit]:
+    """Two severities, each with an alert more."""
+    return [
+        ("system.yaml", "  P0:\n    - {name: service_down,", f"  P0:\n    - {worse}\n    - {{name: service_down,"),
+        ("system.yaml", "  P2:\n    - {name: p95,", f"  P2:\n    - {milder}\n    - {{name: p95,"),
+    ]
+
+
+def said_of(root: Path) -> list[str]:
+    """What loading finds wrong, without file and line."""
+    try:
+        load(SYSTEM, "staging", root=root)
+    except InventoryError as error:
+        return [str(one).removeprefix(f"{one.file}: ") for one in error.problems]
+    return []
+
+
+def test_what_falls_has_its_limit_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edits = with_alerts("{name: cache_hit, below_pct: 70}", "{name: cache_hit, below_pct: 80, for: 15m}")
+    env = load(SYSTEM, "staging", root=project(tmp_path / "right", monkeypatch, *edits))
+    found = {rule.severity: rule.expr for group in groups(env) for rule in group.rules if rule.alert == "CacheHits"}
+    assert (found["P0"], found["P2"]) == ("mainstay:cache_hit_pct < 70", "mainstay:cache_hit_pct < 80")
+    edits = with_alerts("{name: cache_hit, below_pct: 80}", "{name: cache_hit, below_pct: 70}")
+    assert said_of(project(tmp_path / "wrong", monkeypatch, *edits)) == [
+        "alerts.P0[0].below_pct: found 80, milder than the 70 of alerts.P2[0].below_pct, "
+        "expected at most 70, as P0 is worse than P2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("worse", "milder"),
+    [
+        ("{name: cpu, above_pct: 70, for: 60m}", "{name: disk, above_pct: 80}"),  # as much as P2 has, for longer
+        ("{name: cpu, above_pct: 95}", "{name: cpu, above_pct: 90, for: 1m, called: CpuPeak}"),
+        ("{name: cpu, above_pct: 80}", "{name: cpu, above_pct: 99, for: 10s, called: CpuPeak}"),  # 70 is milder still
+        ("{name: cpu, above_pct: 100}", "{name: disk, above_pct: 0}"),
+    ],
+)
+def test_limits_in_order_are_taken(worse: str, milder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_of(project(tmp_path, monkeypatch, *with_alerts(worse, milder))) == []
+
+
+@pytest.mark.parametrize(
+    ("alerts", "message"),
+    [
+        (
+            "critical: [{name: cpu, above_pct: 95}]",
+            "alerts.critical[0]: found cpu, which thresholds.cpu_pct is about, "
+            "expected each alert once in a severity, or with a name of its own (called)",
+        ),
+        (
+            "critical: [{name: cpu, above_pct: 60, called: CpuSlow}]",
+            "alerts.critical[0].above_pct: found 60, milder than the 70 of thresholds.cpu_pct.warn, "
+            "expected at least 70, as critical is worse than warning",
+        ),
+        ("critical: [{name: cpu, above_pct: 80, for: 60m, called: CpuSlow}]", ""),
+    ],
+)
+def test_alerts_of_the_thresholds_severities_are_on_their_scale(
+    alerts: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = ("system.yaml", "  P2: {rank: 2,", "  critical: {rank: 3}\n  P2: {rank: 2,")
+    edits = [described, ("system.yaml", "alerts:\n", f"alerts:\n  {alerts}\n")]
+    assert said_of(project(tmp_path, monkeypatch, *edits)) == ([message] if message else [])
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -267,6 +333,49 @@ def test_pages_have_what_the_runbooks_dashboards_have(env: Environment) -> None:
         (
             ("system.yaml", "rule: health fails 3 times in 5m", "rule: health is bad"),
             "alerts.P0[0]: found service_down, for which there is no rule, expected service_down (health fails N times",
+        ),
+        (
+            ("system.yaml", "{name: error_rate, above_pct: 5,", "{name: error_rate, above_pct: 0.5,"),
+            "alerts.P0[1].above_pct: found 0.5, milder than the 1 of alerts.P1[1].above_pct, "
+            "expected at least 1, as P0 is worse than P1",
+        ),
+        (
+            ("system.yaml", "{name: p95, above_ms: 1000,", "{name: p95, above_ms: 499,"),
+            "alerts.P1[0].above_ms: found 499, milder than the 500 of alerts.P2[0].above_ms, "
+            "expected at least 500, as P1 is worse than P2",
+        ),
+        (
+            ("system.yaml", "{name: disk, above_pct: 95}", "{name: memory, above_pct: 99}"),
+            "alerts.P1[3]: found memory, which alerts.P1[2] is about, "
+            "expected each alert once in a severity, or with a name of its own (called)",
+        ),
+        (
+            ("system.yaml", "{name: redis_lost}", "{name: database_lost, for: 5m}"),
+            "alerts.P0[3]: found database_lost, which alerts.P0[2] is about, expected each alert once in a severity",
+        ),
+        (
+            ("system.yaml", "{name: disk, above_pct: 95}", "{name: cache_hit, above_pct: 80}"),
+            "alerts.P1[2].above_pct: found above_pct for cache_hit, which is worse the lower it is, expected below_pct",
+        ),
+        (
+            ("system.yaml", "{name: disk, above_pct: 95}", "{name: disk, below_pct: 5}"),
+            "alerts.P1[2].below_pct: found below_pct for disk, which is worse the higher it is, expected above_pct",
+        ),
+        (
+            ("system.yaml", "{name: disk, above_pct: 95}", "{name: disk, above_pct: 95, below_pct: 5}"),
+            "alerts.P1[2]: found above_pct and below_pct, expected one limit of one measure",
+        ),
+        (
+            ("system.yaml", "{name: disk, above_pct: 95}", "{name: disk, above_pct: 950}"),
+            "alerts.P1[2].above_pct: found the number 950, expected at most 100",
+        ),
+        (
+            ("system.yaml", "{name: disk, above_pct: 95}", "{name: cache_hit, below_pct: -80}"),
+            "alerts.P1[2].below_pct: found the number -80, expected at least 0",
+        ),
+        (
+            ("system.yaml", "{name: p95, above_ms: 1000,", "{name: p95, above_ms: -1,"),
+            "alerts.P1[0].above_ms: found the number -1, expected at least 0",
         ),
         (
             ("system.yaml", "    pager: {kind: slack, url: ALERT_PAGER_URL}", "    pager: {kind: slack}"),

@@ -14,6 +14,7 @@ from tests.unit.inventories import Edit
 REPLICA = "  watched-replica: {address: 198.51.100.32, roles: [db_replica], memory: 1G, cores: 1, disk: 10G}\n"
 MORE: list[Edit] = [
     ("production.yaml", "hosts:\n", f"hosts:\n{REPLICA}"),
+    ("system.yaml", "  P2:\n", "  P2:\n    - {name: cache_hit, below_pct: 85}\n"),
     ("system.yaml", "thresholds:\n", "thresholds:\n  replication_lag_s: {warn: 30, crit: 300}\n"),
     (
         "system.yaml",

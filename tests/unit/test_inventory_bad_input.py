@@ -116,6 +116,18 @@ CASES: dict[str, tuple[Edit, str]] = {
         ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 90, crit: 90"),
         "thresholds.cpu_pct: found warn 90, crit 90, expected warn < crit",
     ),
+    "threshold above the whole": (
+        ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: 700, crit: 900"),
+        "thresholds.cpu_pct: found warn 700, crit 900, expected percentages, 0 to 100",
+    ),
+    "threshold above the whole, and nothing beside": (
+        ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {crit: 100.5"),
+        "thresholds.cpu_pct: found crit 100.5, expected percentages, 0 to 100",
+    ),
+    "threshold below nothing": (
+        ("system.yaml", "cpu_pct: {warn: 70, crit: 90", "cpu_pct: {warn: -70, crit: 90"),
+        "thresholds.cpu_pct.warn: found the number -70, expected at least 0",
+    ),
     "threshold without a unit": (
         ("system.yaml", "  error_rate_pct: {warn", "  error_rate: {warn"),
         "thresholds.error_rate: found a threshold without a unit, expected a name that ends in "

@@ -56,9 +56,12 @@ def _beyond(measure: Measure, limit: float, severity: str, said: Threshold | Ale
 
 def measure_of(alert: Alert) -> str | None:
     """The measure that an alert of the inventory speaks of, None where it speaks of something that is there or not."""
-    if alert.above_pct is not None:
-        return f"{alert.name}_pct"
-    return f"{alert.name}_ms" if alert.above_ms is not None else None
+    return f"{alert.name}_{alert.limit[0].partition('_')[2]}" if alert.limit is not None else None
+
+
+def faces(alert: Alert, measure: Measure) -> bool:
+    """Whether the alert's limit is on the side on which the measure is worse."""
+    return alert.limit is not None and alert.limit[0].startswith("below" if measure.falls else "above")
 
 
 def giver(alert: Alert) -> str | None:
@@ -80,16 +83,17 @@ def given(env: Environment, alert: Alert) -> bool:
 
 def of_alerts(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
     """A rule an alert, with the measure that it is about; empty where it is about something that is there or not."""
-    found = []
-    for severity, alerts in env.common.alerts.items():
-        for alert in alerts:
-            name = measure_of(alert)
-            if name in known:
-                limit = alert.above_pct if alert.above_pct is not None else alert.above_ms
-                found.append((name, _beyond(known[name], limit or 0.0, severity, alert)))
-            elif given(env, alert):
-                found.append(("", _event(env, alert, severity)))
-    return found
+    every = [(severity, alert) for severity, alerts in env.common.alerts.items() for alert in alerts]
+    found = [of_alert(env, known, severity, alert) for severity, alert in every]
+    return [one for one in found if one is not None]
+
+
+def of_alert(env: Environment, known: dict[str, Measure], severity: str, alert: Alert) -> tuple[str, Rule] | None:
+    """The rule of one alert, with the measure that it is about; None where nothing gives what it speaks of."""
+    name = measure_of(alert)
+    if name in known and alert.limit is not None:
+        return name, _beyond(known[name], alert.limit[1], severity, alert)
+    return ("", _event(env, alert, severity)) if given(env, alert) else None
 
 
 def _event(env: Environment, alert: Alert, severity: str) -> Rule:

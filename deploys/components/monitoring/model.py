@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deploys.components.monitoring import limits, measures
+from deploys.components.monitoring import limits, measures, precedence
 from deploys.components.monitoring.exporters import exporters, has_postgres, has_redis, measured_services, monitor_role
 from deploys.components.monitoring.rules import groups, severities
 from deploys.components.monitoring.section import CRITICAL, ROLES, WARNING, Section, section
 from deploys.components.nginx import model as nginx
 from deploys.components.redis import model as redis
 from mainstay.inventory import Environment, Host, Listener, Problem
-from mainstay.inventory.checks import THRESHOLD_UNITS
+from mainstay.inventory.alert_checks import THRESHOLD_UNITS
+from mainstay.inventory.system import Alert
+from mainstay.inventory.yamlfile import KeyPath
 
 __all__ = ["ROLES", "Section", "check", "listeners", "section"]
 
@@ -43,7 +45,8 @@ def _listener(kind: str, port: int, scope: str) -> Listener:
 
 def check(env: Environment) -> list[Problem]:
     """Every rule has data, every alert somebody who hears of it, and every exporter may do what it needs."""
-    return [*_hosts(env), *_metrics(env), *_thresholds(env), *_alerts(env), *_logins(env), *_routes(env), *_days(env)]
+    told = [*_thresholds(env), *_alerts(env), *precedence.check(env), *_routes(env), *_days(env)]
+    return [*_hosts(env), *_metrics(env), *_logins(env), *told]
 
 
 def _hosts(env: Environment) -> Iterator[Problem]:
@@ -79,14 +82,26 @@ def _alerts(env: Environment) -> Iterator[Problem]:
             key = ("alerts", severity, index)
             name = limits.measure_of(alert)
             giver = known.get(name or "") or limits.giver(alert)
-            if name in there or (name is None and limits.given(env, alert)):
+            if name is not None and name in there:
+                yield from _side(env, key, alert, there[name])
+            elif name is None and limits.given(env, alert):
                 continue
-            if giver is not None:
+            elif giver is not None:
                 yield env.problem(key, f"{alert.name}, whose metric no target gives", giver)
             else:
                 found = f"{alert.name}, for which there is no rule"
                 expected = "service_down (health fails N times in Mm), database_lost, redis_lost, or a measure's name "
-                yield env.problem(key, found, f"{expected}with above_pct or above_ms")
+                yield env.problem(key, found, f"{expected}with above_pct, below_pct or above_ms")
+
+
+def _side(env: Environment, key: KeyPath, alert: Alert, measure: measures.Measure) -> Iterator[Problem]:
+    """A limit on the side on which all is well: read the other way round, it would be a surprise at night."""
+    if alert.limit is None or limits.faces(alert, measure):
+        return
+    word, _ = alert.limit
+    wrong, right, worse = ("above", "below", "lower") if measure.falls else ("below", "above", "higher")
+    found = f"{word} for {alert.name}, which is worse the {worse} it is"
+    yield env.problem((*key, word), found, word.replace(wrong, right))
 
 
 def _logins(env: Environment) -> Iterator[Problem]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.rule import duration
-from deploys.components.monitoring.rules import ranked, severities
-from deploys.components.monitoring.section import CRITICAL, WARNING, Hours, Receiver, section
+from deploys.components.monitoring.rules import scales, severities
+from deploys.components.monitoring.section import Hours, Receiver, section
 from mainstay.inventory import Environment
 
 NOBODY = "nobody"
@@ -63,8 +63,7 @@ def _inhibited(env: Environment) -> list[dict[str, Any]]:
     The inventory's severities and those of thresholds are two scales, and neither silences the other: P2 at 70 % must
     not hide what is critical at 90 %, and of an alert that is silenced half-way nobody is told the end.
     """
-    scales = [[name for name in ranked(env) if name not in (CRITICAL, WARNING)], [CRITICAL, WARNING]]
-    milder = {worse: scale[index + 1 :] for scale in scales for index, worse in enumerate(scale)}
+    milder = {worse: scale[index + 1 :] for scale in scales(env) for index, worse in enumerate(scale)}
     same = ["alertname", *dict.fromkeys(label for measure in measures(env).values() for label in measure.of), "site"]
     found: list[dict[str, Any]] = [
         {

@@ -34,6 +34,11 @@ def ranked(env: Environment) -> list[str]:
     return sorted(env.common.severity, key=lambda name: env.common.severity[name].rank)
 
 
+def scales(env: Environment) -> list[list[str]]:
+    """The inventory's own severities and those of thresholds, the worst of each first: neither silences the other."""
+    return [[name for name in ranked(env) if name not in (CRITICAL, WARNING)], [CRITICAL, WARNING]]
+
+
 def as_yaml(env: Environment) -> dict[str, Any]:
     """The rules file."""
     return {"groups": [as_group(group, section(env).runbooks) for group in groups(env)]}

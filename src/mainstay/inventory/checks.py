@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from mainstay import project
 from mainstay.errors import Problem
 from mainstay.inventory import (
+    alert_checks,
     certificates,
     incident_checks,
     log_checks,
@@ -20,9 +21,7 @@ from mainstay.inventory import (
 from mainstay.inventory.environment import Environment, Host
 from mainstay.inventory.fields import format_size
 from mainstay.inventory.problems import describe
-from mainstay.inventory.system import Threshold, window_minutes
-
-THRESHOLD_UNITS = ("_pct", "_ms", "_per_min", "_per_s", "_s", "_h", "_days", "_bytes", "_count")
+from mainstay.inventory.system import window_minutes
 
 
 def run(env: Environment, *, complete: bool) -> list[Problem]:
@@ -102,28 +101,6 @@ def processors(env: Environment) -> Iterable[Problem]:
             )
 
 
-def thresholds(env: Environment) -> Iterable[Problem]:
-    """Warning at or beyond critical (a hit rate counts down), or a key without its unit."""
-    for name, threshold in env.common.thresholds.items():
-        key = ("thresholds", name)
-        if not name.endswith(THRESHOLD_UNITS):
-            yield env.problem(key, "a threshold without a unit", f"a name that ends in {', '.join(THRESHOLD_UNITS)}")
-        if threshold.warn is None and threshold.crit is None:
-            yield env.problem(key, "neither warn nor crit", "one of them at least")
-        elif threshold.warn is not None and threshold.crit is not None and not _in_order(name, threshold):
-            relation = "warn > crit" if _counts_down(name) else "warn < crit"
-            yield env.problem(key, f"warn {threshold.warn:g}, crit {threshold.crit:g}", relation)
-
-
-def _counts_down(name: str) -> bool:
-    return "hit" in name
-
-
-def _in_order(name: str, threshold: Threshold) -> bool:
-    warn, crit = threshold.warn or 0.0, threshold.crit or 0.0
-    return warn > crit if _counts_down(name) else warn < crit
-
-
 def windows(env: Environment) -> Iterable[Problem]:
     """A maintenance window that ends before it begins, or is shorter than the work takes."""
     hours = env.common.maintenance.duration_h
@@ -138,22 +115,6 @@ def windows(env: Environment) -> Iterable[Problem]:
             yield env.problem(key, describe(window), expected)
         elif end - start < 60 * hours.min:
             yield env.problem(key, describe(window), f"{hours.min} h at least, which duration_h says the work takes")
-
-
-def severities(env: Environment) -> Iterable[Problem]:
-    """Alerts of a severity that is not described, two severities of one rank."""
-    known = env.common.severity
-    for name in env.common.alerts:
-        if name not in known:
-            yield env.problem(
-                ("alerts", name), "a severity that is not described", f"one of {', '.join(known) or 'none'}"
-            )
-    ranks: dict[int, str] = {}
-    for name, severity in known.items():
-        if severity.rank in ranks:
-            found = f"rank {severity.rank}, which {ranks[severity.rank]} has"
-            yield env.problem(("severity", name, "rank"), found, "a rank of its own")
-        ranks.setdefault(severity.rank, name)
 
 
 def ramps(env: Environment) -> Iterable[Problem]:
@@ -239,7 +200,7 @@ CLASHES: tuple[Check, ...] = (
     memory.clashes,
     requests,
     processors,
-    thresholds,
+    alert_checks.thresholds,
     windows,
     ramps,
     side_by_side,
@@ -257,7 +218,7 @@ REFERENCES: tuple[Check, ...] = (
     pins,
     incident_checks.references,
     log_checks.references,
-    severities,
+    alert_checks.severities,
     scaling_checks.references,
     release_checks.references,
     upkeep_checks.targets,

@@ -97,8 +97,14 @@ def _problem(item: ErrorDetails, model: type[BaseModel], sources: Sources, at: K
     if item["type"] == "value_error":
         return sources.problem(key, describe(item["input"], key), str(context["error"]))
     template = _EXPECTED.get(item["type"])
-    expected = template.format(**context) if template else item["msg"][:1].lower() + item["msg"][1:]
+    expected = template.format(**_plain(context)) if template else item["msg"][:1].lower() + item["msg"][1:]
     return sources.problem(key, describe(item["input"], key), expected)
+
+
+def _plain(context: dict[str, Any]) -> dict[str, Any]:
+    """Bounds as people write them: pydantic makes a field's `ge=0` the 0.0 that its type is."""
+    whole = {name: int(value) for name, value in context.items() if isinstance(value, float) and value.is_integer()}
+    return context | whole
 
 
 def _missing(model: type[BaseModel], inner: KeyPath, sources: Sources, at: KeyPath) -> Problem:

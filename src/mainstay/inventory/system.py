@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from mainstay.inventory.certificates import Certificates
 from mainstay.inventory.fields import (
@@ -55,6 +56,8 @@ def _window(value: str) -> str:
 AlertName = Annotated[
     str, AfterValidator(matching(r"[A-Z][A-Za-z0-9]{1,62}", "a name in one word, such as HighErrorRate"))
 ]
+Limit = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=100)]
 LegacyName = Annotated[str, AfterValidator(matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name of one word"))]
 
 
@@ -86,11 +89,17 @@ class Operator(StrictModel):
 class Threshold(StrictModel):
     """When a measurement warns and when it is critical; its unit is the end of its key (`_pct`, `_ms`, `_per_s`)."""
 
-    warn: float | None = None
-    crit: float | None = None
+    warn: Limit | None = None
+    crit: Limit | None = None
     for_: Duration | None = Field(None, alias="for", description="how long it must last")
     action: Identifier | None = None
     called: AlertName | None = Field(None, description="the name of its alerts; by default the measure's own")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """`warn` and `crit`, those that there are."""
+        both = {"warn": self.warn, "crit": self.crit}
+        return {name: limit for name, limit in both.items() if limit is not None}
 
 
 class Alert(StrictModel):
@@ -98,10 +107,27 @@ class Alert(StrictModel):
 
     name: Identifier
     rule: Line | None = None
-    above_pct: float | None = None
-    above_ms: float | None = None
+    above_pct: Share | None = None
+    below_pct: Share | None = Field(None, description="of what is worse the lower it is, such as a hit rate")
+    above_ms: Limit | None = None
     for_: Duration | None = Field(None, alias="for")
     called: AlertName | None = Field(None, description="its name where people see it; by default the rule's own")
+
+    @property
+    def limit(self) -> tuple[str, float] | None:
+        """The key of its limit, and the number; None for a rule in words."""
+        return next(iter(self._limits().items()), None)
+
+    def _limits(self) -> dict[str, float]:
+        given = {"above_pct": self.above_pct, "below_pct": self.below_pct, "above_ms": self.above_ms}
+        return {key: number for key, number in given.items() if number is not None}
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if len(self._limits()) > 1:
+            words = {"found": " and ".join(self._limits()), "expected": "one limit of one measure"}
+            raise PydanticCustomError("found_expected", "{expected}", words)
+        return self
 
 
 class Hours(StrictModel):
