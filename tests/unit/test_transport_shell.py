@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,59 @@ def opened(profile: str = "") -> Iterator[Shell]:
         yield shell
     finally:
         shell.close()
+
+
+class Wire:
+    """A stream whose two ways break one by one, and that tells the runner nothing else: a connection that is lost."""
+
+    def __init__(self, command: str) -> None:
+        (self.to, theirs_in), (self.back, theirs_out) = socket.socketpair(), socket.socketpair()
+        with theirs_in, theirs_out:
+            self.runner = subprocess.Popen(["sh", "-c", command], stdin=theirs_in, stdout=theirs_out)
+
+    def read(self) -> bytes:
+        return self.back.recv(1 << 16)
+
+    def write(self, data: bytes) -> None:
+        self.to.sendall(data)
+
+    def no_input(self) -> None:
+        self.to.shutdown(socket.SHUT_RDWR)
+
+    def no_output(self) -> None:
+        self.back.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.no_output()
+        self.no_input()
+
+    def last_words(self) -> str:
+        return ""
+
+
+@contextmanager
+def wired() -> Iterator[tuple[Shell, Wire]]:
+    wires: list[Wire] = []
+
+    def open_stream(command: str) -> Wire:
+        wires.append(Wire(command))
+        return wires[0]
+
+    shell = Shell(open_stream, sudo="")
+    shell.wait()
+    try:
+        yield shell, wires[0]
+    finally:
+        wires[0].runner.kill()
+        wires[0].runner.wait()
+
+
+def comes(path: Path, seconds: float = 6) -> bool:
+    """Whether the file is there by then."""
+    deadline = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return path.exists()
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +186,78 @@ def test_a_change_over_its_limit_is_not_cut_short(shell: Shell, tmp_path: Path) 
     assert (tmp_path / "done").exists() and not (tmp_path / "told").exists()
 
 
+PRINTS = "for n in 1 2 3 4 5 6; do echo $n; echo $n >&2; sleep 0.2; done; echo done > {}/done"
+
+
+def test_a_change_that_prints_goes_on_over_its_limit(shell: Shell, tmp_path: Path) -> None:
+    """apt says a line a package: a closed pipe would end it at the next one."""
+    with pytest.raises(TimeoutError):
+        result(shell.change(PRINTS.format(tmp_path), limit=0.3), 5)
+    assert said(shell.change("echo next"))[1] == b"next\n"
+    assert comes(tmp_path / "done")
+
+
+@pytest.mark.parametrize("limit", [0, 0.3])
+@pytest.mark.parametrize("breaks", [Wire.no_output, Wire.no_input, Wire.close])
+def test_a_change_that_prints_goes_on_when_the_connection_breaks(
+    tmp_path: Path, breaks: Callable[[Wire], None], limit: float
+) -> None:
+    with wired() as (shell, wire):
+        shell.change(PRINTS.format(tmp_path), limit=limit)
+        time.sleep(0.5)
+        breaks(wire)
+        assert comes(tmp_path / "done")
+        if breaks is not Wire.no_output:
+            assert wire.runner.wait(5) == 0, "the runner ends with it"
+
+
+def test_what_a_change_left_behind_may_print(shell: Shell, tmp_path: Path) -> None:
+    script = f"(sleep 0.3; echo late; echo late; echo done > {tmp_path}/done) & echo started"
+    assert said(shell.change(script)) == (0, b"started\n", b"")
+    assert comes(tmp_path / "done")
+
+
+HALF = "trap '' TERM; cat > {0}/half; echo whole > {0}/whole"
+
+
+@pytest.mark.parametrize("limit", [0, 0.3])
+@pytest.mark.parametrize("first", ["no_output", "no_input"])
+def test_half_of_an_input_is_never_the_whole_whatever_breaks_first(tmp_path: Path, first: str, limit: float) -> None:
+    """Where it ignores that it is told to end, too."""
+    with wired() as (_, wire):
+        command = "(while echo says; do sleep 0.1; done) & " + HALF.format(tmp_path)
+        wire.write(b"c 1 %g 0 %d 1000\n%sonly this" % (limit, len(command), command.encode()))
+        assert comes(tmp_path / "half")
+        time.sleep(0.5)
+        getattr(wire, first)()
+        wire.write(b" and this") if first == "no_output" else None
+        time.sleep(0.3)
+        wire.close()
+        wire.runner.wait(8)
+        assert (tmp_path / "half").exists() and not (tmp_path / "whole").exists()
+
+
+def test_a_question_ends_where_nobody_hears_its_answer(tmp_path: Path) -> None:
+    """One that prints finds the output closed before the input is; the other one is ended with it."""
+    with wired() as (shell, wire):
+        shell.ask(f"trap '' TERM; sleep 1.5; echo done > {tmp_path}/done")
+        shell.ask("while sleep 0.1; do echo more; done")
+        time.sleep(0.3)
+        wire.no_output()
+        assert wire.runner.wait(1.4) == 0
+        assert not comes(tmp_path / "done", 2)
+
+
+def test_a_question_that_ignores_its_end_ends_with_the_connection(tmp_path: Path) -> None:
+    with wired() as (shell, wire):
+        asked = shell.ask(f"trap '' TERM; sleep 1.5; echo done > {tmp_path}/done", limit=0.3)
+        with pytest.raises(TimeoutError):
+            result(asked, 5)
+        wire.close()
+        wire.runner.wait(1)
+        assert not comes(tmp_path / "done", 2)
+
+
 def test_a_change_ends_the_questions_in_hand_and_runs_alone(shell: Shell) -> None:
     waiting = [shell.ask("sleep 30") for _ in range(6)]
     changed = shell.change("sleep 0.3; date +%s%N")
@@ -185,6 +311,46 @@ def test_a_process_left_behind_does_not_hold_the_answer(shell: Shell) -> None:
     started = time.monotonic()
     assert said(shell.change("echo started; sleep 5 &")) == (0, b"started\n", b"")
     assert time.monotonic() - started < 3
+
+
+SLOW_TO_READ = """package SlowToRead;
+*CORE::GLOBAL::sysread = sub (*\\$$;$) {
+    my ($from, $into, $most, $at) = @_;
+    select undef, undef, undef, 0.02 if $most == 65536;
+    CORE::sysread($from, $$into, $most, $at // 0);
+};
+1;
+"""
+
+
+@pytest.mark.parametrize("is_change", [True, False])
+def test_a_process_left_behind_that_prints_without_pause_holds_nobody_up(tmp_path: Path, is_change: bool) -> None:
+    """It filled the pipe as fast as that was read, on a busy host, and nothing more was answered."""
+    (tmp_path / "SlowToRead.pm").write_text(SLOW_TO_READ)
+    with opened(f"export PERL5LIB={tmp_path} PERL5OPT=-MSlowToRead") as one:
+        sent = (one.change if is_change else one.ask)("yes & sleep 0.3; echo hi", limit=20)
+        assert result(sent, 5).status == 0
+        assert said(one.ask("echo next", limit=20)) == (0, b"next\n", b"")
+
+
+@pytest.mark.parametrize("limit", [1e6, 123456789.5, 1e-3])
+def test_a_limit_of_any_size_is_understood(shell: Shell, limit: float) -> None:
+    assert result(shell.change("cat", b"there", limit=max(limit, 1)), 5).out == b"there"
+    if limit < 1:
+        with pytest.raises(TimeoutError):
+            result(shell.ask("sleep 5", limit=limit), 5)
+
+
+@pytest.mark.parametrize("head", [b"c 1 1e+06 0 4 0\ntrue", b"z 1 0 0 4 0\ntrue", b"\n", b"x" * 300])
+def test_a_request_that_cannot_be_read_ends_the_connection(head: bytes) -> None:
+    """Else both would wait for ever."""
+    with wired() as (shell, wire):
+        wire.write(head)
+        with pytest.raises(OSError, match="the host could not read a request"):
+            for _ in range(50):
+                result(shell.ask("true"), 5)
+                time.sleep(0.1)
+        assert wire.runner.wait(5) == 0
 
 
 def test_a_signal_is_told_as_shells_tell_it(shell: Shell) -> None:

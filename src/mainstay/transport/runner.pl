@@ -9,20 +9,24 @@
 #         LIMIT: seconds, 0 for none. GROUP: changes of a group that has had a failure are not run; 0 for none.
 #   out:  o|e ID BYTES "\n" standard output or error;  x ID END "\n", END: exit code (128 + signal), or one of
 #         t (took longer than its limit), s (not run: its group had failed), k (ended by a change or by forget),
-#         l (answered more bytes than the longest may have)
+#         l (answered more bytes than the longest may have);  b 0 0 "\n" a request could not be read, the last that is said
 #
 # A question over its limit is killed. A change is not waited for any longer and goes on by itself, as it does when the
-# connection breaks: what has begun to change a host is finished or undone, whoever listens. With half of its input it is
-# killed in both cases. A question that says too much is killed; of a change, the rest is read and dropped.
+# connection breaks: what has begun to change a host is finished or undone, whoever listens. What it prints is read and
+# dropped, as a closed pipe would kill it; the runner ends with it. With half of its input it is killed in both cases. A
+# question that says too much is killed; of a change, the rest is read and dropped.
 use strict;
 use warnings;
 use POSIX ();
 
-use constant { CHUNK => 65536, SLOW_S => 2, GRACE_S => 2, FULL => 1 << 20 };
+# FULL: the most that a pipe may hold. HEAD: more than the first line of a request has.
+use constant { CHUNK => 65536, SLOW_S => 2, GRACE_S => 2, FULL => 1 << 20, HEAD => 256 };
 my ($length, $nonce, $most, $longest) = @ARGV;
 my $tick = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 sub now { (POSIX::times())[0] / $tick }    # no step of the clock moves it
-my ($in, $skip, @queue, %running, $change, %failed, %ending) = ("", 0);
+my ($in, $skip, $gone, @queue, %running, $change, %failed) = ("", 0, 0);
+# By process: what was told to end, and changes that nobody waits for. By number: pipes that are read for nobody.
+my (%ending, %abandoned, %drained);
 
 pipe(my $woken, my $wake) or die "pipe: $!";
 $_->blocking(0) for $woken, $wake;
@@ -32,10 +36,10 @@ $0 = "mainstay commands";
 
 sub say_all {
     my $text = join "", @_;
-    while (length $text) {
+    while (length $text && !$gone) {
         my $n = syswrite STDOUT, $text;
         if (defined $n) { substr $text, 0, $n, ""; next }
-        exit 1 unless $!{EINTR} || $!{EAGAIN};
+        $gone = 1 unless $!{EINTR} || $!{EAGAIN};
     }
 }
 
@@ -74,7 +78,7 @@ sub feed {
     close delete $job->{feed} if $job->{feed} && !$job->{left} && !length $job->{held};
 }
 
-# Passes on what the job has printed; whether more may come.
+# Passes on what the job has printed; how many bytes.
 sub relay {
     my ($job, $kind) = @_;
     return 0 unless $job->{$kind};
@@ -82,7 +86,7 @@ sub relay {
     if ($n) {
         $job->{said} += $n;
         say_all("$kind $job->{id} $n\n", $piece) unless $job->{over} ||= $job->{said} > $longest;
-        return 1;
+        return $n;
     }
     return 0 if !defined $n && ($!{EAGAIN} || $!{EINTR});
     close delete $job->{$kind};
@@ -96,13 +100,32 @@ sub done {
     say_all("x $job->{id} $end\n");
 }
 
+# What it prints from now on is nobody's. Of a change it is read all the same.
+sub leave {
+    my $job = shift;
+    for my $kind ("o", "e") {
+        my $pipe = delete $job->{$kind} or next;
+        $drained{fileno $pipe} = $pipe if $job->{kind} eq "c";
+    }
+}
+
+sub drain {
+    my $number = shift;
+    my $n = sysread $drained{$number}, my $drop, CHUNK;
+    delete $drained{$number} unless $n || (!defined $n && ($!{EAGAIN} || $!{EINTR}));
+}
+
 sub stop {
     my ($job, $end) = @_;
-    delete $running{$job->{pid}};
+    my $pid = $job->{pid};
+    delete $running{$pid};
+    leave($job);
     if ($job->{kind} eq "q" || $job->{left} || length $job->{held}) {
-        $ending{$job->{pid}} = now() + GRACE_S;
-        kill "TERM", -$job->{pid};
+        # With the job, its input stays open until it has ended: what ignores TERM must not take half of it for the whole.
+        $ending{$pid} = { job => $job, due => now() + GRACE_S };
+        kill "TERM", -$pid;
     }
+    else { $abandoned{$pid} = 1 }
     done($job, $end);
 }
 
@@ -115,22 +138,30 @@ sub reap {
     while ((my $pid = waitpid -1, POSIX::WNOHANG()) > 0) {
         my $status = $?;
         # Of a group that was told to end, more than its first process may be left.
-        if (delete $ending{$pid}) { kill "KILL", -$pid; next }
+        if ($ending{$pid}) { kill "KILL", -$pid; delete $ending{$pid}; next }
+        delete $abandoned{$pid};
         my $job = delete $running{$pid} or next;
-        # Its own output is in the pipe by now; a process that it left behind may keep the pipe open for ever.
-        for my $kind ("o", "e") { 1 while relay($job, $kind) }
+        # Its own output is in the pipe by now; a process that it left behind may keep the pipe open for ever, and full.
+        for my $kind ("o", "e") {
+            for (1 .. FULL / CHUNK) { last if relay($job, $kind) < CHUNK }
+        }
+        leave($job);
         done($job, $job->{over} && $job->{kind} eq "q" ? "l" : $status & 127 ? 128 + ($status & 127) : $status >> 8);
     }
 }
 
 # Takes the next request off what has been read, where it is whole; whether there was one.
 sub request {
-    return 0 if $change || $in !~ /^(\w) (\d+) ([\d.]+) (\d+) (\d+) (\d+)\n/;
+    return 0 if $change;
+    if ($in !~ /^([qcf]) (\d+) (\d+(?:\.\d+)?) (\d+) (\d+) (\d+)\n/) {
+        if ($in =~ /\n/ || length $in > HEAD) { say_all("b 0 0\n"); $gone = 1 }
+        return 0;
+    }
     my ($head, $kind, $id, $limit, $group, $size, $left) = ($+[0], $1, $2, $3, $4, $5, $6);
     return 0 if length $in < $head + $size + ($kind eq "q" ? $left : 0);
     my $command = substr $in, $head, $size;
     substr $in, 0, $head + $size, "";
-    my $job = { kind => $kind, id => $id, limit => $limit, group => $group, command => $command, left => $left };
+    my $job = { kind => $kind, id => $id, limit => $limit + 0, group => $group, command => $command, left => $left };
     if ($kind eq "q") {
         $job->{input} = substr $in, 0, $left, "";
         push @queue, $job;
@@ -139,7 +170,7 @@ sub request {
     forget();
     return 1 if $kind eq "f";
     $change = $job;
-    begin($job) unless $failed{$group};
+    begin($job) unless $failed{$group} || $gone;
     return 1;
 }
 
@@ -176,43 +207,65 @@ sub look_at_limits {
     my $now = now();
     stop($_, "l") for grep { $_->{over} && $_->{kind} eq "q" } values %running;
     stop($_, "t") for grep { $_->{limit} && $now - $_->{began} >= $_->{limit} } values %running;
-    for my $pid (grep { $now >= $ending{$_} } keys %ending) { kill "KILL", -$pid }
+    for my $pid (grep { $now >= $ending{$_}{due} } keys %ending) { kill "KILL", -$pid }
     # Perl may take note of SIGCHLD only after `select` began to wait, so nothing hangs on it: what has closed its output
     # has as good as ended, and what left its output to another process is looked at now and then.
-    my $next = !%running ? 3600 : (grep { !$_->{o} && !$_->{e} } values %running) ? 0.005 : 0.25;
+    my $next = !(%running || %abandoned || %ending) ? 3600 : (grep { !$_->{o} && !$_->{e} } values %running) ? 0.005 : 0.25;
     for my $due (
         (map { $_->{limit} ? $_->{began} + $_->{limit} - $now : () } values %running),
         (@queue ? map { $_->{began} + SLOW_S - $now } grep { $now - $_->{began} < SLOW_S } values %running : ()),
-        (map { $ending{$_} - $now } keys %ending),
+        (map { $_->{due} - $now } values %ending),
     ) { $next = $due if $due < $next }
     return $next < 0.005 ? 0.005 : $next;
 }
 
-say_all("\n$nonce ready\n");
-while (1) {
-    reap();
-    1 while take();
-    fill();
-    my $wait = look_at_limits();
+# Waits for what can be read and written; both as vectors.
+sub awaited {
+    my $wait = shift;
     my ($reads, $writes) = ("", "");
     vec($reads, fileno $woken, 1) = 1;
-    vec($reads, 0, 1) = 1 if !$change || ($change->{left} && length($change->{held} // "") < FULL);
+    vec($reads, 0, 1) = 1 if !$gone && (!$change || ($change->{left} && length($change->{held} // "") < FULL));
+    vec($reads, $_, 1) = 1 for keys %drained;
     for my $job (values %running) {
         for my $kind ("o", "e") { vec($reads, fileno $job->{$kind}, 1) = 1 if $job->{$kind} }
         vec($writes, fileno $job->{feed}, 1) = 1 if $job->{feed} && length $job->{held};
     }
     my $ready = select $reads, $writes, undef, $wait;
-    next if $ready <= 0;
+    return $ready > 0 ? ($reads, $writes) : ("", "");
+}
+
+sub step {
+    my $before = $gone;
+    reap();
+    1 while !$gone && take();
+    fill() unless $gone;
+    my $wait = look_at_limits();
+    return if $gone != $before;
+    my ($reads, $writes) = awaited($wait);
     if (vec $reads, fileno $woken, 1) { 1 while sysread $woken, my $drop, 512 }
+    for my $number (keys %drained) { drain($number) if vec $reads, $number, 1 }
     for my $job (values %running) {
         for my $kind ("o", "e") { relay($job, $kind) if $job->{$kind} && vec $reads, fileno $job->{$kind}, 1 }
         feed($job) if $job->{feed} && vec $writes, fileno $job->{feed}, 1;
     }
     if (vec $reads, 0, 1) {
         my $n = sysread STDIN, $in, CHUNK, length $in;
-        next if !defined $n && $!{EINTR};
-        last unless $n;
+        $gone = 1 unless $n || (!defined $n && $!{EINTR});
     }
 }
-# The connection is gone.
-kill "KILL", -$_->{pid} for grep { $_->{kind} eq "q" || $_->{left} || length $_->{held} } values %running;
+
+# The connection is gone: what only asks ends at once, and what has half of its input. A change that has all of it goes on.
+sub end_all {
+    open STDIN, "<", "/dev/null";
+    open $_, ">", "/dev/null" for *STDOUT, *STDERR;
+    kill "KILL", -$_ for keys %ending;
+    for my $job (grep { $_->{kind} eq "q" || $_->{left} || length $_->{held} } values %running) {
+        stop($job, "k");
+        kill "KILL", -$job->{pid} if $job->{kind} eq "q";
+    }
+    step() while %running || %abandoned || %ending;
+}
+
+say_all("\n$nonce ready\n");
+step() until $gone;
+end_all();

@@ -191,7 +191,7 @@ class Shell:
         if kind != "f":
             self._requests[self._numbers] = request
         text = command.encode("utf-8", "surrogateescape")
-        sizes = b"%d %g %d %d %d" % (self._numbers, limit, group, len(text), input_bytes)
+        sizes = b"%d %.6f %d %d %d" % (self._numbers, limit, group, len(text), input_bytes)
         return b"%s %s\n%s" % (kind.encode(), sizes, text), request.future
 
     def _write(self, data: bytes) -> None:
@@ -218,6 +218,9 @@ class Shell:
             while True:
                 head, buffer = self._until(b"\n", buffer)
                 kind, number, rest = head.decode("ascii").split()
+                if kind == "b":
+                    self._fail("the host could not read a request")
+                    return
                 if kind == "x":
                     self._end(int(number), rest)
                     continue
