@@ -29,7 +29,12 @@ GRACE_S = 20.0
 # What a question may answer at most; of a change that prints more, this much is kept.
 LONGEST = 1 << 28
 _PIECE = 1 << 18
-_BOOT = "while(length($s)<$ARGV[0]){sysread(STDIN,$s,$ARGV[0]-length$s,length$s)||exit 9}eval$s;die$@if$@"
+# Reads the runner's text and runs it. It follows a line with the nonce: what comes before that is a password that sudo
+# did not ask for.
+_BOOT = (
+    "sub r{sysread(STDIN,$s,$_[0],length$s)||exit 9}"
+    "r(1)until$s=~/^$ARGV[1]\\n/m;$s='';r($ARGV[0]-length$s)while length$s<$ARGV[0];eval$s;die$@if$@"
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Shell:
 
     Args:
         open_stream: starts a command on the host.
-        before: what is written first, before the runner's own text: a password that sudo asks for.
+        before: what is written first, before the runner's own text: a password that sudo may ask for.
         side_by_side: how many questions run at once; with 1, they run in the order of asking.
     """
 
@@ -118,7 +123,7 @@ class Shell:
         self._started = threading.Event()
         self._stream = open_stream(_command_line(self._nonce, sudo, side_by_side))
         with suppress(OSError, EOFError):  # where it did not start, what it said last is the reason that counts
-            self._stream.write(before + _program())
+            self._stream.write(before + f"{self._nonce}\n".encode() + _program())
         self._reader = threading.Thread(target=self._read, daemon=True, name="answers")
         self._reader.start()
 
