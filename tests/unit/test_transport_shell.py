@@ -353,6 +353,12 @@ def test_a_request_that_cannot_be_read_ends_the_connection(head: bytes) -> None:
         assert wire.runner.wait(5) == 0
 
 
+def test_an_answer_that_never_comes_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_S", 0.1)
+    with pytest.raises(TimeoutError, match=r"^no answer within 0.3 s to a command that may take 0.2 s$"):
+        result(Future(), 0.2)
+
+
 def test_a_signal_is_told_as_shells_tell_it(shell: Shell) -> None:
     assert said(shell.ask("kill -9 $$"))[0] == 137
 

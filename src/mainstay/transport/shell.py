@@ -279,4 +279,10 @@ def result(future: Future[Answer], limit: float) -> Answer:
     Raises:
         TimeoutError, Forgotten, OSError: as `Shell` says.
     """
-    return future.result(limit + GRACE_S if limit else None)
+    most = limit + GRACE_S if limit else None
+    try:
+        return future.result(most)
+    except TimeoutError as error:
+        if error.args:  # the command's own
+            raise
+        raise TimeoutError(f"no answer within {most:g} s to a command that may take {limit:g} s") from None
