@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,30 @@ def test_other_hosts_stay_and_other_purposes_are_apart(folder: Path) -> None:
     assert (read(folder), read(folder, "web-2")) == (ASKED, ASKED[:1])
     assert Memory(folder, "tchat site.py").of("web-3", "with roles web") == ASKED[1:]
     assert read(folder, purpose="tchat release.py") == []
+
+
+KEEPS = """
+import sys
+from pathlib import Path
+from mainstay.transport.memory import Memory
+from mainstay.transport.shell import Question
+sys.stdin.readline()
+for number in range(5):
+    Memory(Path(sys.argv[1]), "tchat site.py").keep({f"{sys.argv[2]}-{number}": [Question("true")] * 500})
+"""
+
+
+def test_what_processes_keep_at_the_same_time_all_stays(folder: Path) -> None:
+    """Those of one verification end together."""
+    argv = [sys.executable, "-c", KEEPS, str(folder)]
+    started = [subprocess.Popen([*argv, name], stdin=subprocess.PIPE, text=True) for name in "abcd"]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.close()
+    assert [process.wait(60) for process in started] == [0] * 4
+    memory = Memory(folder, "tchat site.py")
+    assert [name for name in "abcd" for number in range(5) if not memory.of(f"{name}-{number}")] == []
 
 
 def test_a_changing_command_that_somebody_wrote_into_it_is_not_asked(folder: Path) -> None:

@@ -20,7 +20,7 @@ import mainstay
 from mainstay import ssh
 from mainstay.errors import SecretError
 from mainstay.inventory import Environment
-from mainstay.secrets.writing import replace
+from mainstay.secrets.writing import held, replace
 from mainstay.transport.shell import Question
 
 # More than any host is asked; a list that grows beyond it is not worth its reading.
@@ -61,15 +61,20 @@ class Memory:
 
     def keep(self, found: Mapping[str, list[Question]]) -> None:
         """Writes down what was asked of some hosts or kinds; the others' stay. Where it cannot, that is no error."""
-        # Read anew: another command may have learnt something in between.
-        self._hosts = None
-        hosts = self._load() | {name: questions for name, questions in found.items() if len(questions) < MOST_QUESTIONS}
-        body = json.dumps({name: [[q.command, q.limit] for q in questions] for name, questions in hosts.items()})
+        own = {name: questions for name, questions in found.items() if len(questions) < MOST_QUESTIONS}
         try:
-            replace(self._path, json.dumps({"form": _FORM, "signed": self._sign(body), "questions": body}))
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with held(self._path):  # the processes of one verification end together, and write the same file
+                self._hosts = None
+                hosts = self._load() | own
+                self._write(hosts)
         except (OSError, SecretError, UnicodeEncodeError):
             return
         self._hosts = hosts
+
+    def _write(self, hosts: Mapping[str, list[Question]]) -> None:
+        body = json.dumps({name: [[q.command, q.limit] for q in questions] for name, questions in hosts.items()})
+        replace(self._path, json.dumps({"form": _FORM, "signed": self._sign(body), "questions": body}))
 
     def _load(self) -> dict[str, list[Question]]:
         if self._hosts is None:
