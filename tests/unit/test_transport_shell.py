@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from mainstay.transport import shell as module
 from mainstay.transport.shell import Answer, Forgotten, Shell, result
 from mainstay.transport.streams import Program
+from tests.unit.wires import Wire, wired
 
 
 @contextmanager
@@ -28,51 +28,6 @@ def opened(profile: str = "") -> Iterator[Shell]:
         yield shell
     finally:
         shell.close()
-
-
-class Wire:
-    """A stream whose two ways break one by one, and that tells the runner nothing else: a connection that is lost."""
-
-    def __init__(self, command: str) -> None:
-        (self.to, theirs_in), (self.back, theirs_out) = socket.socketpair(), socket.socketpair()
-        with theirs_in, theirs_out:
-            self.runner = subprocess.Popen(["sh", "-c", command], stdin=theirs_in, stdout=theirs_out)
-
-    def read(self) -> bytes:
-        return self.back.recv(1 << 16)
-
-    def write(self, data: bytes) -> None:
-        self.to.sendall(data)
-
-    def no_input(self) -> None:
-        self.to.shutdown(socket.SHUT_RDWR)
-
-    def no_output(self) -> None:
-        self.back.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self.no_output()
-        self.no_input()
-
-    def last_words(self) -> str:
-        return ""
-
-
-@contextmanager
-def wired() -> Iterator[tuple[Shell, Wire]]:
-    wires: list[Wire] = []
-
-    def open_stream(command: str) -> Wire:
-        wires.append(Wire(command))
-        return wires[0]
-
-    shell = Shell(open_stream, sudo="")
-    shell.wait()
-    try:
-        yield shell, wires[0]
-    finally:
-        wires[0].runner.kill()
-        wires[0].runner.wait()
 
 
 def comes(path: Path, seconds: float = 6) -> bool:

@@ -37,19 +37,33 @@ def command_of(command: StringCommand, arguments: dict[str, Any]) -> StringComma
     return make_unix_command(command, **inner)
 
 
+_UPLOAD = r"""{{ set -eu; umask 077
+p=$(readlink -f -- {path}) || {{ echo {path}": its folder is not there" >&2; exit 1; }}
+[ ! -e "$p" ] || [ -f "$p" ] || exec cat > "$p"
+d=${{p%/*}} n=${{p##*/}}
+trap '[ -z "${{t-}}" ] || rm -f -- "$t"' EXIT; trap 'exit 1' HUP INT TERM
+if [ -w "$d/" ]; then
+    rm -f -- "$d/.$n.mainstay-"??????
+    t=$(mktemp -- "$d/.$n.mainstay-XXXXXX")
+else t=$(mktemp); fi
+cat > "$t"
+[ "$(stat -c %s -- "$t")" = {size} ] || {{ echo "{size} bytes were sent, not all arrived" >&2; exit 1; }}
+if [ -e "$p" ]; then
+    if ! [ -w "$d/" ] || ! chown --reference="$p" -- "$t" 2>/dev/null; then cat -- "$t" > "$p"; exit 0; fi
+    chmod --reference="$p" -- "$t"
+fi
+mv -fT -- "$t" "$p"
+}}"""
+
+
 def upload_command(path: str, size: int) -> str:
     """Writes standard input beside the file, and renames it only where all `size` bytes came.
 
-    Owner and mode are those of the file that it replaces; a new one is root's, 0600.
+    Owner and mode are those of the file that it replaces; a new one is its writer's alone, 0600. Who may not give a
+    file its owner, or make one beside it, writes it into the one that is there. What was left by an upload that was
+    killed goes with the next one; its name is hidden from those who read all files of a folder.
     """
-    return (
-        f"set -eu; p=$(readlink -f -- {shlex.quote(path)}); umask 077\n"
-        'if [ -e "$p" ] && [ ! -f "$p" ]; then exec cat > "$p"; fi\n'
-        't=$(mktemp -- "$p.XXXXXX"); trap \'rm -f -- "$t"\' EXIT; cat > "$t"\n'
-        f'[ "$(stat -c %s -- "$t")" = {size} ] || {{ echo "{size} bytes were sent, not all arrived" >&2; exit 1; }}\n'
-        'if [ -e "$p" ]; then chown --reference="$p" -- "$t"; chmod --reference="$p" -- "$t"; fi\n'
-        'mv -fT -- "$t" "$p"'
-    )
+    return _UPLOAD.format(path=shlex.quote(path), size=size)
 
 
 def output_of(answer: Answer, errors: str) -> CommandOutput:

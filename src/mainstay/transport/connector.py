@@ -3,8 +3,8 @@
 Facts are questions: they are answered from what is known, and asked ahead. Everything else may change the host, and
 ends what is known. What is not run by sudo goes through a process of the user who logs in. The connection is OpenSSH's
 (`mainstay.transport.link`). pyinfra's own, by paramiko, is made where something asks for what that one does not do: a
-pty, `su`, files without sudo, a password to log in with. Written for pyinfra 3.10; upstream, `run_shell_command` would
-be told whether a fact asks.
+pty, `su`, downloads without sudo, a password to log in with. Written for pyinfra 3.10; upstream, `run_shell_command`
+would be told whether a fact asks.
 """
 
 from __future__ import annotations
@@ -183,14 +183,16 @@ class MainstayConnector(SSHConnector):
     ) -> bool:
         """Uploads as the new whole file or not at all; a new one is its owner's alone until an operation says more."""
         self.changed()
-        if not goes_through_shell(arguments):
+        as_root = goes_through_shell(arguments)
+        if not as_root and (self.link is None or not goes_as_login(arguments)):
             self._by_paramiko()
             return super().put_file(
                 filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
             )
         data = content_of(filename_or_io)
-        shell = self.open_shell(arguments)
-        answer = _finished(shell.change(upload_command(remote_filename, len(data)), data), 0)
+        shell = self.open_shell(arguments) if as_root else self._open_login()
+        command = _as_given(upload_command(remote_filename, len(data)), arguments)
+        answer = _finished(shell.change(command, data), 0)
         if print_output or answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip() or remote_filename}", err=True)
         return answer.status == 0
@@ -212,7 +214,8 @@ class MainstayConnector(SSHConnector):
                 remote_filename, filename_or_io, remote_temp_filename, print_output, print_input, **arguments
             )
         shell = self.open_shell(arguments)
-        answer = _finished(shell.change(f"cat -- {shlex.quote(remote_filename)}"), 0)
+        command = _as_given(f"cat -- {shlex.quote(remote_filename)}", arguments)
+        answer = _finished(shell.change(command), 0)
         if answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip()}", err=True)
             return False
@@ -273,6 +276,13 @@ def connector_of(host: Host) -> MainstayConnector:
 
 class _NotAsRoot(OSError):
     """The host is there, and does not make this user root; its own words."""
+
+
+def _as_given(command: str, arguments: Mapping[str, Any]) -> str:
+    """A command of the connector's own, as the user and in the surroundings that an operation was given."""
+    own = dict(arguments)
+    extract_control_arguments(own)  # type: ignore[arg-type]  # pyinfra's own TypedDict
+    return command_of(StringCommand(command), own).get_raw_value()
 
 
 def _finished(future: Any, limit: float) -> Answer:

@@ -1,0 +1,95 @@
+"""The connector `@mainstay/HOST` under plain pyinfra. The host is this machine; its root is who runs this."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import Config, Inventory, State
+
+from mainstay.transport.connector import MainstayConnector
+from mainstay.transport.knowledge import Knowledge
+from mainstay.transport.link import Link
+from mainstay.transport.route import Route
+from mainstay.transport.shell import Shell
+from mainstay.transport.streams import Program
+
+SUDO = """#!/bin/sh
+while [ "$1" != sh ]; do
+    if [ "$1" = -u ]; then user=$2; fi
+    shift
+done
+exec setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
+"""
+
+
+def unconnected(**data: Any) -> MainstayConnector:
+    state = State(Inventory(([("@mainstay/127.0.0.1", data)], {})), Config())
+    host = state.inventory.get_host("127.0.0.1")
+    assert isinstance(host.connector, MainstayConnector)
+    return host.connector
+
+
+@pytest.fixture
+def connector() -> Iterator[MainstayConnector]:
+    """Both its runners run here; it has a link, which connects to nothing."""
+    one = unconnected()
+    one.link = Link(Route("127.0.0.1"))
+    shells = [Shell(lambda text: Program(["sh", "-c", text]), sudo="") for _ in range(2)]
+    one.shell, one.login = shells
+    one.knowledge = Knowledge(one.shell)
+    yield one
+    for shell in shells:
+        shell.close()
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """One that everybody may write, with a sudo that only root may use."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        (path / "bin").mkdir()
+        (path / "bin" / "sudo").write_text(SUDO)
+        for one, mode in ((path, 0o1777), (path / "bin", 0o755), (path / "bin" / "sudo", 0o755)):
+            one.chmod(mode)
+        monkeypatch.setenv("PATH", f"{path}/bin:{os.environ['PATH']}")
+        yield path
+
+
+def state_of(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return path.read_text(), stat.S_IMODE(found.st_mode), found.st_uid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_file_is_put_and_got_as_the_user_that_the_operation_names(folder: Path, connector: MainstayConnector) -> None:
+    as_nobody = {"_sudo": True, "_sudo_user": "nobody", "_timeout": 30}
+    assert connector.put_file(StringIO("text"), f"{folder}/x", **as_nobody)
+    assert state_of(folder / "x") == ("text", 0o600, 65534)
+    (folder / "mine").write_text("root's own")
+    (folder / "mine").chmod(0o600)
+    assert connector.get_file(f"{folder}/x", found := BytesIO(), **as_nobody) and found.getvalue() == b"text"
+    assert not connector.get_file(f"{folder}/mine", BytesIO(), **as_nobody)
+
+
+def test_a_file_is_put_where_the_operation_is(folder: Path, connector: MainstayConnector) -> None:
+    assert connector.put_file(StringIO("text"), "x", _sudo=True, _chdir=str(folder))
+    assert (folder / "x").read_text() == "text"
+    assert not connector.put_file(StringIO("text"), "y", _sudo=True, _chdir=f"{folder}/none")
+    assert not Path("y").exists()
+
+
+def test_a_file_without_sudo_is_its_owner_s_alone_too(
+    folder: Path, connector: MainstayConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By SFTP it had the mode that the login's umask leaves, and was in place before it was whole."""
+    monkeypatch.setattr(MainstayConnector, "_by_paramiko", lambda _: pytest.fail("a connection by paramiko"))
+    monkeypatch.setattr(connector, "shell", None)
+    assert connector.put_file(StringIO("text"), f"{folder}/x")
+    assert state_of(folder / "x") == ("text", 0o600, os.geteuid())
