@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyinfra.api import Config, Inventory, State
+from pyinfra.api import Config, Inventory, State, StringCommand
+from pyinfra.connectors.ssh import SSHConnector
 
+from mainstay.transport.asking import asking
 from mainstay.transport.connector import MainstayConnector
 from mainstay.transport.knowledge import Knowledge
 from mainstay.transport.link import Link
@@ -93,3 +95,30 @@ def test_a_file_without_sudo_is_its_owner_s_alone_too(
     monkeypatch.setattr(connector, "shell", None)
     assert connector.put_file(StringIO("text"), f"{folder}/x")
     assert state_of(folder / "x") == ("text", 0o600, os.geteuid())
+
+
+def test_what_rsync_brings_is_seen(folder: Path, connector: MainstayConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = StringCommand(f"cat {folder}/x || echo none")
+
+    def asked() -> list[str]:
+        with asking():
+            return connector.run_shell_command(look, _sudo=True)[1].stdout_lines
+
+    def brings(*_: Any, **__: Any) -> bool:
+        assert asked() == ["none"], "what stood before is asked anew, too"
+        (folder / "x").write_text("brought")
+        return True
+
+    assert asked() == ["none"]
+    monkeypatch.setattr(SSHConnector, "rsync", brings)
+    assert connector.rsync("src", "dest", ["-a"], print_output=False)
+    assert asked() == ["brought"]
+
+
+def test_a_question_with_surroundings_is_not_remembered(connector: MainstayConnector) -> None:
+    with asking():
+        for env in ({}, {"TOKEN": "hunter2"}):
+            assert connector.run_shell_command(StringCommand('echo "$TOKEN"'), _sudo=True, _env=env)[0]
+    assert connector.knowledge is not None
+    (kept,) = connector.knowledge.asked
+    assert "hunter2" not in kept.command and connector.knowledge.counts.questions == 2

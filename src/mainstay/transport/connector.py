@@ -156,8 +156,10 @@ class MainstayConnector(SSHConnector):
         raw = line.get_raw_value()
         if as_root and is_question() and not stdin and self.knowledge:
             question = Question(raw, limit or QUESTION_LIMIT_S)
+            # What is in `_env` looks like any other word, and may be a secret.
+            open_text = raw == line.get_masked_value() == mask(raw) and not arguments.get("_env")
             with own_place(self.host):
-                answer = self.knowledge.ask(question, remember=raw == line.get_masked_value() == mask(raw))
+                answer = self.knowledge.ask(question, remember=open_text)
             output = output_of(answer, "surrogateescape")
         else:
             self.changed()
@@ -222,6 +224,15 @@ class MainstayConnector(SSHConnector):
         with get_file_io(filename_or_io, "wb") as file:
             file.write(answer.out)
         return True
+
+    @override
+    def rsync(self, *args: Any, **arguments: Any) -> bool:
+        """As pyinfra's own; it changes the host behind the runner's back, and ends what is known of it."""
+        self.changed()
+        try:
+            return bool(super().rsync(*args, **arguments))
+        finally:
+            self.changed()
 
     @override
     def disconnect(self) -> None:
