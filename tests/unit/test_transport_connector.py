@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 from pyinfra.api import Config, Inventory, State, StringCommand
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.ssh import SSHConnector
 
 from mainstay.transport.asking import asking
@@ -122,3 +125,25 @@ def test_a_question_with_surroundings_is_not_remembered(connector: MainstayConne
     assert connector.knowledge is not None
     (kept,) = connector.knowledge.asked
     assert "hunter2" not in kept.command and connector.knowledge.counts.questions == 2
+
+
+@pytest.mark.parametrize("own", [None, {"banner_timeout": 5}])
+def test_paramiko_s_connection_waits_for_no_more_bytes_and_notices_that_its_host_has_gone(
+    own: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an inventory of one's own too, which says nothing of it or something else."""
+    found: list[int] = []
+
+    def start(transport: paramiko.Transport, *_: Any, **__: Any) -> None:
+        kinds = (socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        found.extend(transport.sock.getsockopt(*kind) for kind in kinds)
+        raise paramiko.SSHException("that was enough")
+
+    monkeypatch.setattr(paramiko.Transport, "start_client", start)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        data = {"ssh_port": port, "ssh_allow_agent": False, "ssh_look_for_keys": False}
+        one = unconnected(**data, **({"ssh_paramiko_connect_kwargs": own} if own else {}))
+        with pytest.raises(ConnectError, match="that was enough"):
+            SSHConnector.connect(one)
+    assert found == [1, 1]

@@ -43,6 +43,7 @@ from mainstay.transport.link import Link, Unreachable
 from mainstay.transport.route import of_data
 from mainstay.transport.shell import QUESTION_LIMIT_S, Answer, Forgotten, Question, Shell, result
 from mainstay.transport.streams import Channel
+from mainstay.transport.tcp import no_delay
 
 NAME = "mainstay"
 _GROUPS = itertools.count(1)
@@ -132,6 +133,8 @@ class MainstayConnector(SSHConnector):
     def make_paramiko_kwargs(self) -> dict[str, Any]:
         kwargs: dict[str, Any] = super().make_paramiko_kwargs()
         kwargs["_pyinfra_ssh_strict_host_key_checking"] = self.data["ssh_strict_host_key_checking"] or "yes"
+        own = self.data["ssh_paramiko_connect_kwargs"] or {}
+        kwargs["_pyinfra_ssh_paramiko_connect_kwargs"] = {"transport_factory": no_delay, **own}
         return kwargs
 
     @override
