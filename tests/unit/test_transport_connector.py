@@ -17,6 +17,7 @@ from pyinfra.api import Config, Inventory, State, StringCommand
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.ssh import SSHConnector
 
+from mainstay.transport import shell as shell_of
 from mainstay.transport.asking import asking
 from mainstay.transport.connector import MainstayConnector
 from mainstay.transport.knowledge import Knowledge
@@ -88,6 +89,20 @@ def test_a_file_is_put_where_the_operation_is(folder: Path, connector: MainstayC
     assert (folder / "x").read_text() == "text"
     assert not connector.put_file(StringIO("text"), "y", _sudo=True, _chdir=f"{folder}/none")
     assert not Path("y").exists()
+
+
+def test_a_file_that_is_longer_than_an_answer_may_be_is_not_cut_off(
+    folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("mainstay.transport.connector.echo", lambda text, **_: told.append(text))
+    monkeypatch.setattr(shell_of, "LONGEST", 1 << 20)
+    connector = request.getfixturevalue("connector")
+    (folder / "long").write_bytes(b"x" * 3_000_000)
+    (folder / "short").write_bytes(b"x" * 900_000)
+    assert not connector.get_file(f"{folder}/long", BytesIO(), _sudo=True)
+    assert told[0].endswith(f"{folder}/long: more than 1 MB, expected less")
+    assert connector.get_file(f"{folder}/short", found := BytesIO(), _sudo=True) and len(found.getvalue()) == 900_000
 
 
 def test_a_file_without_sudo_is_its_owner_s_alone_too(

@@ -28,6 +28,7 @@ from typing_extensions import override
 
 from mainstay.secrets import mask
 from mainstay.transport import plain
+from mainstay.transport import shell as shell_of
 from mainstay.transport.asking import is_question, own_place
 from mainstay.transport.commands import (
     bytes_of,
@@ -46,6 +47,8 @@ from mainstay.transport.streams import Channel
 from mainstay.transport.tcp import no_delay
 
 NAME = "mainstay"
+# Of an answer that is longer than it may be, less than this is missing up to the longest.
+_LAST_PIECE = 1 << 16
 _GROUPS = itertools.count(1)
 
 
@@ -223,6 +226,10 @@ class MainstayConnector(SSHConnector):
         answer = _finished(shell.change(command), 0)
         if answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip()}", err=True)
+            return False
+        if len(answer.out) > shell_of.LONGEST - _LAST_PIECE:  # of a change, the rest is dropped
+            most = f"more than {shell_of.LONGEST >> 20} MB, expected less"
+            echo(f"{self.host.print_prefix}{remote_filename}: {most}", err=True)
             return False
         with get_file_io(filename_or_io, "wb") as file:
             file.write(answer.out)

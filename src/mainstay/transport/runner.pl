@@ -210,7 +210,8 @@ sub look_at_limits {
     for my $pid (grep { $now >= $ending{$_}{due} } keys %ending) { kill "KILL", -$pid }
     # Perl may take note of SIGCHLD only after `select` began to wait, so nothing hangs on it: what has closed its output
     # has as good as ended, and what left its output to another process is looked at now and then.
-    my $next = !(%running || %abandoned || %ending) ? 3600 : (grep { !$_->{o} && !$_->{e} } values %running) ? 0.005 : 0.25;
+    my $next = %running || %abandoned || %ending ? 0.25 : 3600;
+    $next = 0.005 if grep { !$_->{o} && !$_->{e} } values %running;
     for my $due (
         (map { $_->{limit} ? $_->{began} + $_->{limit} - $now : () } values %running),
         (@queue ? map { $_->{began} + SLOW_S - $now } grep { $now - $_->{began} < SLOW_S } values %running : ()),
