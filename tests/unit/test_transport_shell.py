@@ -166,6 +166,36 @@ def test_a_change_that_prints_goes_on_when_the_connection_breaks(
             assert wire.runner.wait(5) == 0, "the runner ends with it"
 
 
+# Slow to tell the time when the connection has gone; what is waited for ends meanwhile, and its signal wakes nobody.
+SLOW_TO_TELL = """package SlowToTell;
+use POSIX ();
+no warnings "redefine";
+my $times = \\&POSIX::times;
+*POSIX::times = sub {
+    if (-c STDOUT) {
+        open my $go, ">", "$ENV{SLOW}/go";
+        my $until = time + 2;
+        select undef, undef, undef, 0.1 while time < $until;
+    }
+    return $times->();
+};
+1;
+"""
+
+
+def test_the_runner_ends_with_the_last_change_whenever_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "SlowToTell.pm").write_text(SLOW_TO_TELL)
+    for name, value in {"PERL5LIB": str(tmp_path), "PERL5OPT": "-MSlowToTell", "SLOW": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    with wired() as (shell, wire):
+        shell.change(f"while [ ! -e {tmp_path}/go ]; do echo more; sleep 0.1; done")
+        time.sleep(0.3)
+        wire.close()
+        assert wire.runner.wait(10) == 0
+
+
 def test_what_a_change_left_behind_may_print(shell: Shell, tmp_path: Path) -> None:
     script = f"(sleep 0.3; echo late; echo late; echo done > {tmp_path}/done) & echo started"
     assert said(shell.change(script)) == (0, b"started\n", b"")

@@ -16,7 +16,7 @@ class Wire:
     def __init__(self, command: str) -> None:
         (self.to, theirs_in), (self.back, theirs_out) = socket.socketpair(), socket.socketpair()
         with theirs_in, theirs_out:
-            self.runner = subprocess.Popen(["sh", "-c", command], stdin=theirs_in, stdout=theirs_out)
+            self.runner = subprocess.Popen(["sh", "-c", f"exec {command}"], stdin=theirs_in, stdout=theirs_out)
 
     def read(self) -> bytes:
         return self.back.recv(1 << 16)

@@ -210,7 +210,7 @@ sub look_at_limits {
     for my $pid (grep { $now >= $ending{$_}{due} } keys %ending) { kill "KILL", -$pid }
     # Perl may take note of SIGCHLD only after `select` began to wait, so nothing hangs on it: what has closed its output
     # has as good as ended, and what left its output to another process is looked at now and then.
-    my $next = %running || %abandoned || %ending ? 0.25 : 3600;
+    my $next = busy() ? 0.25 : 3600;
     $next = 0.005 if grep { !$_->{o} && !$_->{e} } values %running;
     for my $due (
         (map { $_->{limit} ? $_->{began} + $_->{limit} - $now : () } values %running),
@@ -235,13 +235,15 @@ sub awaited {
     return $ready > 0 ? ($reads, $writes) : ("", "");
 }
 
+sub busy { return %running || %abandoned || %ending }
+
 sub step {
     my $before = $gone;
     reap();
     1 while !$gone && take();
     fill() unless $gone;
     my $wait = look_at_limits();
-    return if $gone != $before;
+    return if $gone && (!$before || !busy());
     my ($reads, $writes) = awaited($wait);
     if (vec $reads, fileno $woken, 1) { 1 while sysread $woken, my $drop, 512 }
     for my $number (keys %drained) { drain($number) if vec $reads, $number, 1 }
@@ -264,7 +266,7 @@ sub end_all {
         stop($job, "k");
         kill "KILL", -$job->{pid} if $job->{kind} eq "q";
     }
-    step() while %running || %abandoned || %ending;
+    step() while busy();
 }
 
 say_all("\n$nonce ready\n");
