@@ -58,6 +58,15 @@ class Standing:
         """The names of all its hosts."""
         return list(self.env.hosts)
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """What the rollout took: hosts, changes, checks, whole seconds."""
+        batches = self.outcome["batches"]
+        sums = {
+            name: sum(batch[key] for batch in batches) for name, key in (("changes", "changes"), ("checks", "passed"))
+        }
+        return {"hosts": len(self.hosts), **sums, "seconds": round(self.outcome["seconds"])}
+
     def hosts_with(self, *roles: str) -> list[str]:
         """The names of those that hold one of the roles."""
         return [host.name for host in self.env.hosts.values() if set(roles) & set(host.roles)]

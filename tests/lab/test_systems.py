@@ -42,8 +42,7 @@ def test_one_command_rolls_out_both_and_production_takes_what_staging_proved(
     whole: dict[str, Standing], record_property: Any
 ) -> None:
     assert tuple(whole) == ENVS
-    seconds = {one.target: round(one.outcome["seconds"]) for one in whole.values()}
-    record_property("seconds", seconds)
+    record_property("figures", {one.target: one.figures for one in whole.values()})
     staging, production = whole.values()
     assert staging.outcome["change"] == production.outcome["change"]
     assert [batch["role"] for batch in staging.outcome["batches"]] == ["all"]

@@ -40,7 +40,7 @@ def whole(both: dict[str, Standing]) -> Standing:
 
 def test_production_is_rolled_out_whole_behind_staging_s_proof(both: dict[str, Standing], record_property: Any) -> None:
     staging, production = (one.outcome for one in both.values())
-    record_property("seconds", {one["environment"]: one["seconds"] for one in (staging, production)})
+    record_property("figures", {one.target: one.figures for one in both.values()})
     assert staging["change"] == production["change"]
     batches = [(batch["role"], len(batch["hosts"])) for batch in production["batches"]]
     assert batches == [
