@@ -26,6 +26,8 @@ QUESTION_LIMIT_S = 120.0
 STARTS_WITHIN_S = 30.0
 # What is waited beyond a command's own limit, which the host enforces: after it, the host is not there any more.
 GRACE_S = 20.0
+# How long the end of what is read is waited for where nothing can be written any more.
+LAST_WORDS_S = 1.0
 # What a question may answer at most; of a change that prints more, this much is kept.
 LONGEST = 1 << 28
 _PIECE = 1 << 18
@@ -206,6 +208,7 @@ class Shell:
         try:
             self._stream.write(data)
         except (OSError, EOFError) as error:
+            self._reader.join(LAST_WORDS_S)  # what the other side said last is the better reason
             self._fail(f"the connection broke: {error or type(error).__name__}")
 
     def _fail(self, reason: str) -> None:
