@@ -141,11 +141,6 @@ THREE = "tchat_auth: {replicas: {dc1: 3}}"
             "expected 1 GiB for each at least (scylla.developer_mode)",
         ),
         (
-            ("production.yaml", "roles: [scylla]", "roles: [scylla, cache]"),
-            "hosts.tchat-scylla-1.memory: found 16G, less than 2 redis.maxmemory x 1G + scylla --memory 14848M = "
-            "16896M, expected the sum of what runs there at least",
-        ),
-        (
             ("production.yaml", "scylla:\n", "scylla:\n  seeds: [tchat-db-1]\n"),
             "scylla.seeds[0]: found 'tchat-db-1', expected one of tchat-scylla-1, tchat-scylla-2, tchat-scylla-3",
         ),
@@ -162,6 +157,15 @@ THREE = "tchat_auth: {replicas: {dc1: 3}}"
 )
 def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edit: Edit, message: str) -> None:
     assert messages(project(tmp_path, edit)) == [message]
+
+
+def test_what_else_runs_on_a_node_must_fit_beside_it(tmp_path: Path) -> None:
+    """A second cache host is told of too."""
+    root = project(tmp_path, ("production.yaml", "roles: [scylla]", "roles: [scylla, cache]"))
+    assert (
+        "hosts.tchat-scylla-1.memory: found 16G, less than 2 redis.maxmemory x 1G + scylla --memory 14848M = 16896M, "
+        "expected the sum of what runs there at least"
+    ) in messages(root)
 
 
 def test_a_second_key_in_the_file_is_refused(tmp_path: Path) -> None:
