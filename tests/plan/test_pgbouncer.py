@@ -169,6 +169,17 @@ def test_a_pooler_needs_a_cluster_of_our_own(tmp_path: Path) -> None:
     assert f"pgbouncer: found a pooler without a cluster, {expected}" in messages(copied(tmp_path, POOLED, managed))
 
 
+def test_a_database_that_is_not_described_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    """Its role has a limit, which is held against the pools of the databases that there are."""
+    unknown = (
+        "system.yaml",
+        "kind: app\n      databases: [everydayai]",
+        "kind: app\n      databases: [everydayai, other]",
+    )
+    found = "postgres.roles.everydayai_app.databases[1]: found 'other', expected one of postgres.databases"
+    assert found in messages(copied(tmp_path, POOLED, PORT, unknown))
+
+
 # Files
 
 

@@ -233,7 +233,7 @@ def _check_budget(env: Environment) -> list[Problem]:
         )
         for name, role in users(env).items()
         if (limit := role.connection_limit) is not None
-        and limit < (need := count * sum(sizes[database] for database in role.databases))
+        and limit < (need := count * sum(sizes.get(database, 0) for database in role.databases))
     ]
 
 
