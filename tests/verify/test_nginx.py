@@ -208,16 +208,19 @@ def test_services_answer_through_their_sites(asked: list[Asked]) -> None:
 def test_each_prefix_leads_to_the_service_that_it_names(
     host: Any, environment: Environment, nginx: model.Section, asked: list[Asked]
 ) -> None:
-    """As nginx itself wrote: which servers it asked for these very requests."""
+    """As nginx itself wrote: which servers it asked for these very requests.
+
+    Where a host has the app's nginx too, that writes into the same log which instances it asked in its turn.
+    """
     for one in asked:
-        line = host.run(f"grep -F {one.mark} {ACCESS_LOG}").stdout
-        logged = re.search(r'upstream="([^"]*)"', line)
-        found = set(re.split(r", | : ", logged[1])) if logged else set()
+        said = host.run(f"grep -F {one.mark} {ACCESS_LOG}").stdout
+        found = [set(re.split(r", | : ", upstream)) for upstream in re.findall(r'upstream="([^"]+)"', said)]
         service = environment.services[one.service]
         # nginx names the upstream where every server of it has failed of late.
         known = {where.split()[0] for where in files.servers(environment, nginx, service)}
         known.add(f"{environment.system}-{one.service}")
-        assert found and found <= known, f"{one.url} was answered by {sorted(found)}, expected {sorted(known)}"
+        by = sorted(set().union(*found))
+        assert any(servers <= known for servers in found), f"{one.url} was answered by {by}, expected {sorted(known)}"
 
 
 @ON_WEB
