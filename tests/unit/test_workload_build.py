@@ -233,7 +233,8 @@ def start(release: Path, environ: dict[str, str], tmp_path: Path) -> Iterator[St
 
 def serving(instance: Instance) -> Instance:
     deadline = time.monotonic() + 60
-    while "Application startup complete" not in instance.log.read_text():
+    # One worker is complete before it listens, of several the port is there before any is complete.
+    while not all(word in instance.log.read_text() for word in ("Uvicorn running on", "startup complete")):
         assert time.monotonic() < deadline and instance.process.poll() is None, instance.log.read_text()
         time.sleep(0.05)
     return instance

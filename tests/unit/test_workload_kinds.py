@@ -124,7 +124,7 @@ def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Star
 
 def serving(instance: Instance) -> Instance:
     deadline = time.monotonic() + 60
-    while not re.search(r"serves|Application startup complete", instance.log.read_text()):
+    while not re.search(r"serves|Uvicorn running on", instance.log.read_text()):  # it says so once it listens
         assert time.monotonic() < deadline and instance.process.poll() is None, instance.log.read_text()
         time.sleep(0.05)
     return instance
