@@ -324,8 +324,7 @@ def _of_redis(maxclients: int) -> list[Measure]:
             "CacheHits",
             "of keys found in Redis",
             of,
-            # A key now and then says nothing.
-            f"100 * max by (host) ({hits} / ({hits} + rate(redis_keyspace_misses_total[5m]) > 1))",
+            f"100 * max by (host) ({hits} / ({hits} + rate(redis_keyspace_misses_total[5m]) > 0))",
             ("redis_keyspace_hits_total", "redis_keyspace_misses_total"),
             "redis",
             falls=True,
