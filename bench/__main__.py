@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import ground, hosts, matrix, meter, record, report, targets
-from bench.cells import Series, Store
+from bench.cells import Rows, Series, Store
 from bench.contenders import CONTENDERS
 from bench.errors import BenchError
 from bench.ground import HOME, ROOT
@@ -81,7 +81,7 @@ def _measure(series: list[Series], store: Store, seconds: float) -> int:
     return 0
 
 
-def _about(rows: record.Rows) -> list[str]:
+def _about(rows: Rows) -> list[str]:
     if not rows:
         raise BenchError("found no results, expected some in artefacts/bench: bin/bench measures them")
     few = any(len(runs) < 3 for runs in rows.values())

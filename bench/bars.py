@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from bench import sittings
-from bench.cells import Row
+from bench.cells import Row, Rows, Run
 from bench.statistics import shown, summary
 
-Rows = Mapping[Row, Sequence[Mapping[str, Any]]]
 # What is found for a bar: a number, or None where its cells were not measured.
 Found = Callable[[Rows], float | None]
 
@@ -71,7 +69,7 @@ def over_floor(hosts: int, rtt_ms: int) -> Found:
 
     def found(rows: Rows) -> float | None:
         def without_start(contender: str) -> sittings.Value:
-            def value(run: sittings.Run) -> float | None:
+            def value(run: Run) -> float | None:
                 start = start_of(rows, contender, sittings.of(run))
                 return None if start is None else sittings.seconds(run) - start
 
@@ -83,7 +81,7 @@ def over_floor(hosts: int, rtt_ms: int) -> Found:
     return found
 
 
-def outside_apt(run: sittings.Run) -> float:
+def outside_apt(run: Run) -> float:
     """Seconds of a run without those that its slowest host spent inside dpkg."""
     return float(run["seconds"]) - float(run["in_apt"])
 

@@ -7,7 +7,7 @@ and the one who begins changes with each, so that what else the machine does hit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,11 @@ class Row:
         """
         float(run["seconds"])
         return cls(run["case"], run["contender"], int(run["hosts"]), int(run["rtt_ms"]))
+
+
+Run = Mapping[str, Any]
+"""One result: its row, and all that was counted of it."""
+Rows = Mapping[Row, Sequence[Run]]
 
 
 @dataclass(frozen=True, order=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import sittings
-from bench.cells import Row
+from bench.cells import Row, Rows, Run
 from bench.errors import BenchError
 
-Rows = Mapping[Row, Sequence[Mapping[str, Any]]]
 # What a contender's driver said is for whoever looks at the results of this machine.
 _NOT_KEPT = "said"
 
@@ -36,9 +34,9 @@ def read(path: Path) -> dict[Row, list[dict[str, Any]]]:
     return found
 
 
-def joined(recorded: Rows, measured: Rows) -> dict[Row, list[Mapping[str, Any]]]:
+def joined(recorded: Rows, measured: Rows) -> dict[Row, list[Run]]:
     """Both; what was measured stands in the place of what its own sitting has on record of that row."""
-    found: dict[Row, list[Mapping[str, Any]]] = {}
+    found: dict[Row, list[Run]] = {}
     for row in {**recorded, **measured}:
         anew = list(measured.get(row, ()))
         own = {sittings.of(run) for run in anew}

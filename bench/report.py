@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 
 from bench import record, sittings
-from bench.bars import BARS, Rows, outside_apt, start_of, values
-from bench.cells import Row
+from bench.bars import BARS, outside_apt, start_of, values
+from bench.cells import Row, Rows
 from bench.plot import drawing
 from bench.statistics import Summary, shown, summary
 

@@ -6,15 +6,14 @@ slower. So results of several sittings stand side by side, and times are held ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from string import ascii_uppercase
-from typing import Any
 
+from bench.cells import Run
 from bench.statistics import shown, summary
 
-Run = Mapping[str, Any]
 Runs = Sequence[Run]
 # What is compared of a run; None where its sitting does not say.
 Value = Callable[[Run], float | None]

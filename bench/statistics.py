@@ -31,12 +31,6 @@ def summary(values: Sequence[float]) -> Summary:
     return Summary(median(values), min(values), max(values), len(values))
 
 
-def ratio(of: Sequence[float], to: Sequence[float]) -> float:
-    """How many times longer `of` took than `to`, by their medians; infinity where `to` took no time."""
-    below = summary(to).median
-    return summary(of).median / below if below > 0 else float("inf")
-
-
 def shown(value: float) -> str:
     """Three digits that count: 0.123, 1.23, 12.3, 123."""
     for limit, places in ((1, 3), (10, 2), (100, 1)):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import bars, report
+from bench import bars, report, sittings
 from bench.cells import Row
 from bench.plot import drawing
-from bench.statistics import Summary, ratio, shown, summary
+from bench.statistics import Summary, shown, summary
 
 Rows = dict[Row, list[dict[str, Any]]]
 
@@ -47,8 +47,8 @@ def test_a_summary_is_median_least_and_most() -> None:
 
 
 def test_one_slow_run_does_not_move_the_ratio() -> None:
-    assert ratio([20, 20, 500], [2, 2, 2]) == 10
-    assert ratio([1], [0]) == float("inf")
+    assert sittings.ratio(runs(20, 20, 500), runs(2, 2, 2)) == 10
+    assert sittings.ratio(runs(1), runs(0)) == float("inf")
 
 
 @given(st.floats(0.001, 1e6))

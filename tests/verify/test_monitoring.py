@@ -230,15 +230,14 @@ def test_every_instance_of_a_service_is_measured(host: Any, ask: Any, own: Secti
 def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment: Environment) -> None:
     """Each with all that its file says of it, by what Prometheus says of itself: what is recorded, then who is told."""
     found = {
-        _rule(one["name"], one["query"], one.get("duration", 0), one.get("labels", {}), one.get("annotations", {}))
+        _rule(one["name"], one["query"], duration(one.get("duration", 0)), one)
         for group in ask(own.ports.prometheus, "/api/v1/rules")["data"]["groups"]
         for one in group["rules"]
     }
     wanted = {
-        _rule(one.get("alert", one.get("record")), one["expr"], one.get("for", "0s"), one.get("labels", {}), said)
+        _rule(one.get("alert") or one["record"], one["expr"], one.get("for", "0s"), one)
         for group in rules.as_yaml(environment)["groups"]
         for one in group["rules"]
-        for said in (one.get("annotations", {}),)
     }
     assert not wanted - found, f"not in force: {sorted(wanted - found)[0]}"
     assert not found - wanted, f"in force and not the inventory's: {sorted(found - wanted)[0]}"
@@ -247,12 +246,10 @@ def test_rules_in_force_are_the_inventory_s(ask: Any, own: Section, environment:
 Said = tuple[tuple[str, str], ...]
 
 
-def _rule(
-    name: str, query: str, lasts: float | str, labels: dict[str, str], said: dict[str, str]
-) -> tuple[str, str, str, Said, Said]:
-    """A rule as Prometheus' answer and its file have it alike."""
-    lasts = lasts if isinstance(lasts, str) else duration(lasts)
-    return name, lasts, _as_prometheus_writes(query), tuple(sorted(labels.items())), tuple(sorted(said.items()))
+def _rule(name: str, query: str, lasts: str, one: dict[str, Any]) -> tuple[str, str, str, Said, Said]:
+    """A rule as Prometheus' answer and its file have it alike: the rest they call by the same names."""
+    labels, said = (tuple(sorted(one.get(key, {}).items())) for key in ("labels", "annotations"))
+    return name, lasts, _as_prometheus_writes(query), labels, said
 
 
 @ON_SERVER

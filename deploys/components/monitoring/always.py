@@ -15,7 +15,6 @@ from mainstay.inventory import Environment
 BACKUP = "mainstay_backup_success_timestamp_seconds"
 """What a backup leaves for the node exporter when it has been proven: the time, labelled with its `target`."""
 
-_PROBED = "health|tls|sites"
 _HOST = "{{ $labels.host }}"
 _SAID_BY = {"http_requests_total": (',status=~"[1-5].."', ',code=~"[1-5].."')}
 """Labels without one of which a metric says too little: requests without their status would read as no failure."""
@@ -60,16 +59,18 @@ def _hosts(env: Environment) -> list[Rule]:
 
 def _targets(env: Environment) -> list[Rule]:
     """What is not there cannot be `up == 0` (DF-32): the targets of each job are counted."""
-    down = f'up{{job!~"node|services|{_PROBED}"}} == 0'
+    every = jobs(env)
+    probed = [job.name for job in every if job.probed]
+    down = f'up{{job!~"{"|".join(["node", "services", *probed])}"}} == 0'
     found = [Rule("TargetDown", down, CRITICAL, 120, f"{_HOST}: the exporter of {{{{ $labels.job }}}} does not answer")]
-    for job in jobs(env):
+    for job in every:
         count = len(job.targets)
         expr = f'(count(up{{job="{job.name}"}}) or vector(0)) < {count}'
         summary = f"{job.name}: {{{{ $value }}}} of {count} targets are asked"
         found.append(Rule("TargetsMissing", expr, CRITICAL, 300, summary, about={"job": job.name}))
-    if any(job.probed for job in jobs(env)):
+    if probed:
         # Not that something is down, but that nobody knows: the blackbox exporter answers, and did not ask.
-        unknown = f'up{{job=~"{_PROBED}"}} == 0 and on () up{{job="blackbox"}} == 1'
+        unknown = f'up{{job=~"{"|".join(probed)}"}} == 0 and on () up{{job="blackbox"}} == 1'
         summary = f"{_HOST}: its probe {{{{ $labels.job }}}} cannot be made, so nobody knows how it is"
         found.append(Rule("ProbeFails", unknown, CRITICAL, 300, summary))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from deploys.components.monitoring.exporters import has_postgres, has_redis
 from deploys.components.monitoring.measures import Measure
@@ -15,24 +16,28 @@ LASTS_S = 300.0
 """How long what has no duration of its own must last (MT-48)."""
 
 _FAILS = re.compile(r"health fails ([1-9][0-9]?) times in ([1-9][0-9]?)m")
-_LOST = {
-    "database_lost": (
-        "PostgresDown",
-        '(pg_up{{{of}}} == 0) or (up{{job="postgres",{of}}} == 0)',
-        "PostgreSQL does not answer",
-        "a PostgreSQL that Mainstay runs",
-    ),
-    "redis_lost": (
-        "RedisDown",
-        '(redis_up{{{of}}} == 0) or (up{{job="redis",{of}}} == 0)',
-        "Redis does not answer",
-        "a Redis that Mainstay runs",
-    ),
-}
-"""Alert of the inventory: the rule's name, expression and summary, and what must be there for it."""
 
-_LOST_ON = {"database_lost": "db", "redis_lost": "cache"}
-"""Whose loss it is: a replica's is none of the database."""
+
+class _Lost(NamedTuple):
+    """An alert about a server that is gone: its rule's name, the job and the metric of its exporter, the role of those
+    whose loss it is (a replica's is none of the database), and what people call it."""
+
+    alert: str
+    job: str
+    up: str
+    role: str
+    server: str
+
+    def expr(self, env: Environment) -> str:
+        """The exporter that is away is as good as a server that is: nobody knows."""
+        of = f'host=~"{"|".join(host.name for host in env.hosts_of(self.role))}"'
+        return f'({self.up}{{{of}}} == 0) or (up{{job="{self.job}",{of}}} == 0)'
+
+
+_LOST = {
+    "database_lost": _Lost("PostgresDown", "postgres", "pg_up", "db", "PostgreSQL"),
+    "redis_lost": _Lost("RedisDown", "redis", "redis_up", "cache", "Redis"),
+}
 
 
 def of_thresholds(env: Environment, known: dict[str, Measure]) -> list[tuple[str, Rule]]:
@@ -68,7 +73,7 @@ def giver(alert: Alert) -> str | None:
     """What an alert without a limit needs; None where there is no rule for it, whatever the system has."""
     if alert.name == "service_down":
         return "a service behind nginx" if _FAILS.fullmatch(alert.rule or "") else None
-    return _LOST[alert.name][3] if alert.name in _LOST else None
+    return f"a {_LOST[alert.name].server} that Mainstay runs" if alert.name in _LOST else None
 
 
 def given(env: Environment, alert: Alert) -> bool:
@@ -98,11 +103,9 @@ def of_alert(env: Environment, known: dict[str, Measure], severity: str, alert: 
 
 def _event(env: Environment, alert: Alert, severity: str) -> Rule:
     if alert.name in _LOST:
-        name, expr, summary, _ = _LOST[alert.name]
-        hosts = "|".join(host.name for host in env.hosts_of(_LOST_ON[alert.name]))
-        expr = expr.format(of=f'host=~"{hosts}"')
-        lasts = 60.0 if alert.for_ is None else alert.for_
-        return Rule(alert.called or name, expr, severity, lasts, f"{{{{ $labels.host }}}}: {summary}")
+        lost, lasts = _LOST[alert.name], 60.0 if alert.for_ is None else alert.for_
+        summary = f"{{{{ $labels.host }}}}: {lost.server} does not answer"
+        return Rule(alert.called or lost.alert, lost.expr(env), severity, lasts, summary)
     match = _FAILS.fullmatch(alert.rule or "")
     assert match is not None  # noqa: S101  the model refuses other words
     times, minutes = match.groups()

@@ -16,7 +16,7 @@ from deploys.components.redis import model as redis
 from mainstay.inventory import Environment
 
 REAL_DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"'
-POSTGRES_MOUNTS = ("/var/lib/postgresql.*", "/var/lib", "/var", "/")
+_POSTGRES_MOUNTS = ("/var/lib/postgresql.*", "/var/lib", "/var", "/")
 """Where a cluster's folder may be mounted, the deepest first."""
 
 _DISK = ("node_filesystem_avail_bytes", "node_filesystem_size_bytes")
@@ -76,7 +76,7 @@ def measures(env: Environment) -> dict[str, Measure]:
     if collected.looks(env):
         found.append(_LOGS)
     if section(env).metrics:
-        found += _of_services(env)
+        found += _of_services(_with_a_pool(env))
     return {measure.name: measure for measure in found}
 
 
@@ -88,7 +88,7 @@ def known() -> dict[str, str]:
         (_of_redis(0), "a Redis that Mainstay runs"),
         (_of_units(), "a service with processes"),
         ([_LOGS], "a service whose log is looked at, by logs.patterns"),
-        (_of_services(None), "a service in monitoring.metrics"),
+        (_of_services(()), "a service in monitoring.metrics"),
     ]
     return {measure.name: giver for found, giver in givers for measure in found}
 
@@ -129,14 +129,14 @@ def _disk(matchers: str) -> str:
 def _disk_of_postgres(hosts: list[str]) -> str:
     """Of the deepest file system on the way to the clusters' folder: they are on no other."""
     found, deeper = [], []
-    for mount in POSTGRES_MOUNTS:
+    for mount in _POSTGRES_MOUNTS:
         of = f',host=~"{"|".join(hosts)}",mountpoint=~"{mount}"'
         found.append(" unless on (host) ".join([f"({_disk(of)})", *deeper]))
         deeper.append(f'node_filesystem_size_bytes{{job="node",{REAL_DISKS},mountpoint=~"{mount}"}}')
     return " or ".join(f"({one})" for one in found)
 
 
-def _of_services(env: Environment | None) -> list[Measure]:
+def _of_services(with_a_pool: tuple[str, ...]) -> list[Measure]:
     requests, of = 'http_requests_total{job="services"', ("service",)
     failed = f'rate({requests},status=~"5.."}}[5m]) or rate({requests},code=~"5.."}}[5m])'
     every = f"sum by (service) (rate({requests}}}[5m]))"
@@ -168,14 +168,14 @@ def _of_services(env: Environment | None) -> list[Measure]:
             'sum by (service) (rate(db_connection_errors_total{job="services"}[5m]))',
             ("db_connection_errors_total",),
             "services",
-            givers=tuple(sorted(_with_a_pool(env))) if env else (),
+            givers=with_a_pool,
         ),
     ]
 
 
-def _with_a_pool(env: Environment) -> set[str]:
+def _with_a_pool(env: Environment) -> tuple[str, ...]:
     """The measured services that connect to a database."""
-    return {s.name for host in env.hosts.values() for s in measured_services(env, host) if s.pool}
+    return tuple(sorted({s.name for host in env.hosts.values() for s in measured_services(env, host) if s.pool}))
 
 
 def _latency(percent: int) -> Measure:

@@ -151,7 +151,7 @@ class _Page:
     name: str
     service: str
     path: str
-    check: HealthCheck | None
+    check: HealthCheck
 
     @property
     def module(self) -> str:
@@ -165,7 +165,7 @@ def _pages(env: Environment) -> list[_Page]:
     for name, site in (nginx.section(env).sites if "nginx" in env.sections else {}).items():
         server = site.names(env)[0]
         if site.static in env.releases:
-            found.append(_Page(name, server, str(site.static), "/", None))
+            found.append(_Page(name, server, str(site.static), "/", HealthCheck(path="/")))
         for prefix, service in site.proxy.items():
             checks = env.services[service].health if service in env.releases else []
             asked = [(path, check) for check in checks if (path := site.outside(prefix, check.path)) is not None]
@@ -188,36 +188,36 @@ def _of_page(env: Environment, page: _Page) -> list[Target]:
 
 def blackbox_modules(env: Environment) -> dict[str, Any]:
     """What the blackbox exporter asks: each health check of each service, the sites' certificate, and their pages."""
-    modules: dict[str, Any] = {
-        f"{service.name}_{number}": {"prober": "http", "timeout": f"{check.timeout_s:g}s", "http": _http(env, check)}
+    modules = {
+        f"{service.name}_{number}": _http(env.api_domain, check)
         for service in _probed(env)
         for number, check in enumerate(service.health)
     }
     if _tls(env):
-        # Whether it is the right one is nginx's verification; here it is read for its end, whoever signed it.
-        tls = {"server_name": env.domain, "insecure_skip_verify": True}
-        modules["tls"] = {"prober": "tcp", "timeout": "5s", "tcp": {"tls": True, "tls_config": tls}}
+        modules["tls"] = {"prober": "tcp", "timeout": "5s", "tcp": {"tls": True, **_encrypted(env.domain)}}
     for page in _pages(env):
-        asked = _http(env, page.check) if page.check else {**_ASKED, "valid_status_codes": [200]}
-        tls = {"server_name": page.name, "insecure_skip_verify": True}
-        timeout = f"{page.check.timeout_s:g}s" if page.check else "5s"
-        http = {**asked, "headers": {"Host": page.name}, "tls_config": tls}
-        modules[page.module] = {"prober": "http", "timeout": timeout, "http": http}
+        modules[page.module] = _http(page.name, page.check, encrypted=True)
     return modules
 
 
-_ASKED = {"follow_redirects": False, "preferred_ip_protocol": "ip4"}
+def _encrypted(name: str) -> dict[str, Any]:
+    """Whether the certificate is the right one is nginx's verification; here it is taken, whoever signed it."""
+    return {"tls_config": {"server_name": name, "insecure_skip_verify": True}}
 
 
-def _http(env: Environment, check: HealthCheck) -> dict[str, Any]:
+def _http(name: str, check: HealthCheck, *, encrypted: bool = False) -> dict[str, Any]:
+    """A probe by HTTP for the answer that a check wants, of the site or service that has this name."""
     wanted = [_in_json(key, value) for key, value in check.expect_json.items()]
     body = {"fail_if_body_not_matches_regexp": wanted} if wanted else {}
-    return {
+    http = {
         "valid_status_codes": [check.expect_status],
-        "headers": {"Host": env.api_domain},
-        **_ASKED,
+        "headers": {"Host": name},
+        "follow_redirects": False,
+        "preferred_ip_protocol": "ip4",
         **body,
+        **(_encrypted(name) if encrypted else {}),
     }
+    return {"prober": "http", "timeout": f"{check.timeout_s:g}s", "http": http}
 
 
 def _in_json(key: str, value: Any) -> str:

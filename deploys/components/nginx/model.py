@@ -63,7 +63,7 @@ def listeners(env: Environment, host: Host) -> list[Listener]:
 
 def _callers(env: Environment, role: str) -> list[str]:
     """The roles of services that are told where hosts of `role` are, other than those hosts themselves."""
-    named = {s.role for s in env.services.values() if any(rule.address_of == role for rule in s.env_vars.values())}
+    named = {service.role for service in env.services.values() if service.is_told(role)}
     return sorted(named - {role})
 
 

@@ -21,7 +21,6 @@ from mainstay.inventory import (
     Role,
     Scalar,
     SecretName,
-    Service,
     StrictModel,
     demands,
     per_env,
@@ -276,17 +275,12 @@ def _check_hosts(env: Environment, postgres: Section) -> list[Problem]:
     return problems
 
 
-def _told(service: Service) -> bool:
-    """Whether the service is told where the database is."""
-    return any(rule.address_of == "db" for rule in service.env_vars.values())
-
-
 def _check_one_primary(env: Environment, hosts: list[Host]) -> list[Problem]:
     """Services, replicas and poolers know the first host only: a second would be a database that nobody asks.
 
     Where nothing is told of any, each host has a database of its own.
     """
-    used = any(service.pool > 0 or _told(service) for service in env.services.values())
+    used = any(service.pool > 0 or service.is_told("db") for service in env.services.values())
     if not used and not {"replication", "pgbouncer"}.intersection(env.sections):
         return []
     expected = "one primary; the others are replicas, role db_replica"

@@ -125,7 +125,7 @@ def check(env: Environment) -> list[Problem]:
 
 def _check_one(env: Environment, hosts: list[Host]) -> list[Problem]:
     """Services that are told where it is know the first host only: a second would be a Redis that nobody asks."""
-    if not any(rule.address_of == "cache" for service in env.services.values() for rule in service.env_vars.values()):
+    if not any(service.is_told("cache") for service in env.services.values()):
         return []
     return [
         env.problem(("hosts", host.name, "roles"), f"cache, which {hosts[0].name} has", "one host with role cache")

@@ -6,7 +6,7 @@ What watches begins with the last step of the others: until then it would miss, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 
@@ -115,6 +115,8 @@ def whole(environment: Environment, names: Iterable[str]) -> list[Batch]:
     return [Batch("all", tuple(name for name in environment.hosts if name in chosen))]
 
 
-def of(environment: Environment, names: Iterable[str]) -> list[Batch]:
-    """The batches of this environment: staging whole, production role by role."""
-    return whole(environment, names) if environment.env == "staging" else production(environment, names)
+def of(
+    environment: Environment, names: Iterable[str], turns: Callable[[], Sequence[tuple[str, str]]] = tuple
+) -> list[Batch]:
+    """The batches of this environment: staging whole, production role by role, whose `turns` are asked for then."""
+    return whole(environment, names) if environment.env == "staging" else production(environment, names, turns())

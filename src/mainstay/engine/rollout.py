@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mainstay import artefacts, change, components, offline, outside
 from mainstay.engine import batches, gate, index, ledger, runs, snapshot
@@ -152,17 +153,14 @@ class Rollout:
             work = Work(entry(SITE), budget=environment.common.rollout.budget)
             # What an interrupted run has begun is finished with it, whatever this limit says.
             names = [*self.request.of(environment), *(found.hosts if found else ())]
-            chosen = self._batches(environment, fleet, names)
+            turns = partial(components.turns, environment, names, fleet.shell)
+            at_once = self.request.at_once
+            chosen = batches.whole(environment, names) if at_once else batches.of(environment, names, turns)
             if len(chosen) > 1:  # else every host fetches at the same time anyway, when it installs
                 self._fetch(writer, names, "more " if found else "")
             outcome = Phase(writer, work, chosen, found).run()
         remember(environment, fleet, self.reporter)
         return outcome
-
-    def _batches(self, environment: Environment, fleet: Fleet, names: list[str]) -> list[batches.Batch]:
-        if self.request.at_once or environment.env == "staging":
-            return batches.whole(environment, names)
-        return batches.production(environment, names, components.turns(environment, names, fleet.shell))
 
     def _fetch(self, writer: Writer, names: list[str], more: str) -> None:
         """Downloads for all batches at once: waiting is shared, and a mirror that fails does so before any change.

@@ -141,6 +141,10 @@ class Service(StrictModel):
         """The most instances on one host: while a release switches, the declared ones run in both slots."""
         return max(self.instances.max, 2 * self.instances.base)
 
+    def is_told(self, role: str) -> bool:
+        """Whether a variable tells it where hosts of the role are."""
+        return any(rule.address_of == role for rule in self.env_vars.values())
+
     def command(self, port: int | str) -> str:
         """The command line for an instance on `port` (systemd's `%i` too)."""
         return (self.exec or "").format(port=port, workers=self.workers, entry=self.entry or "")
