@@ -32,7 +32,7 @@ from mainstay.transport.knowledge import Knowledge
 from mainstay.transport.link import Link, Unreachable
 from mainstay.transport.memory import Memory, kind_of, recalled
 from mainstay.transport.route import Route
-from mainstay.transport.shell import Shell, result
+from mainstay.transport.shell import DEADLINE_S, Shell, result
 from mainstay.transport.streams import Stream
 
 # Of each host at the same time: two sessions, each with three, and what its answers are kept in.
@@ -59,16 +59,23 @@ class Fleet:
     """The chosen hosts of an environment, connected for as long as the `with` block lasts.
 
     Hosts that cannot be reached are in `unreachable` (name to reason) and take no part. `allow_restart`: servers may be
-    restarted for settings, outside of windows too.
+    restarted for settings, outside of windows too. `deadline_s`: how long one command of an operation may take.
     """
 
     def __init__(
-        self, environment: Environment, names: list[str], run_id: str | None = None, *, allow_restart: bool = False
+        self,
+        environment: Environment,
+        names: list[str],
+        run_id: str | None = None,
+        *,
+        allow_restart: bool = False,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self.environment = environment
         self.names = names
         self.run_id = run_id
         self.allow_restart = allow_restart
+        self.deadline_s = deadline_s
         self.unreachable: dict[str, str] = {}
         # Asked before each operation of each host while applying: a sentence ends that host's work there.
         self.halt: Callable[[str], str] = lambda _: ""
@@ -236,6 +243,7 @@ class Fleet:
         """Gives pyinfra's connector of one pass what stays open between passes, and what was asked in the last one."""
         mine = connector.connector_of(host)
         mine.link, mine.shell, host.connected = self._links[host.name], self._shells[host.name], True
+        mine.deadline = self.deadline_s
         mine.knowledge = Knowledge(mine.shell, memory.of(host.name, kind_of(self.environment, host.name)))
 
 

@@ -86,6 +86,7 @@ def test_a_release_that_needs_a_variable_nobody_sets_is_refused_by_its_name(nowh
         (["everydayai"], "target: found 'everydayai', expected SYSTEM/staging or SYSTEM/production"),
         (["everydayai/staging", "--limit", "db,nobody"], "--limit: found 'nobody', expected a role or a host"),
         (["everydayai/production", "--emergency"], "--reason: found none, expected why"),
+        (["everydayai/staging", "--deadline", "-5"], "--deadline: found -5, expected minutes, more than 0"),
     ],
 )
 def test_wrong_usage(nowhere: Path, words: list[str], told: str) -> None:

@@ -7,6 +7,8 @@ import pty
 import subprocess
 import sys
 
+from mainstay.cli import reporting
+
 RUN = """
 import time
 from mainstay.cli import reporting
@@ -14,7 +16,9 @@ from mainstay.engine.report import BatchResult, EnvironmentResult, PutBack, RunR
 
 reporter = reporting.ConsoleReporter()
 reporter.begin("production app", ["app-1", "app-2"])
-reporter.host_op("app-1", "nginx: files", "begun")
+reporter.host_op("app-1", "nginx: files", "start")
+reporter.host_op("app-2", "base: packages", "start")
+reporter.host_op("app-2", "base: packages", "ok")
 reporter.told("app-2 is slow")
 time.sleep(2.6)
 reporter.host_op("app-2", "nginx: files", "failed")
@@ -68,7 +72,7 @@ def test_elsewhere_than_on_a_terminal_each_line_is_plain_and_says_that_it_goes_o
     assert lines == [
         "production app: app-1, app-2",
         "app-2 is slow",
-        "  production app ... 2 s",
+        "  production app ... 2 s: app-1 (nginx: files)",
         "  app-2: nginx: files: failed",
         "production app: 1 of 2 hosts failed (2.6 s)",
     ]
@@ -93,3 +97,11 @@ def assert_summary(out: str) -> None:
     assert "  put back app-1\n    cannot be undone: package nginx was installed" in out
     assert "not proven in the lab: gpu (ml-1, ml-2); scylla (scylla-1)" in out
     assert "went round the gate" in out
+
+
+def test_of_many_hosts_at_work_three_are_named() -> None:
+    reporter = reporting.ConsoleReporter()
+    for number in range(5):
+        reporter.host_op(f"app-{number}", "Packages", "start")
+    reporter.host_op("app-1", "Packages", "failed")
+    assert reporter._at_work() == "app-0 (Packages), app-2 (Packages), app-3 (Packages) and 1 more"

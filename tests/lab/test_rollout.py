@@ -109,6 +109,23 @@ def test_what_fails_puts_every_host_of_the_rollout_back(system: Tiny, host: str,
     system.well(*system.emergency())
 
 
+def test_a_step_that_hangs_is_ended_at_its_deadline_and_every_host_is_put_back(system: Tiny) -> None:
+    before = system.state()
+    system.next_version()
+    system.faults(tiny_app_2="hang 3")
+    done = system.run(*system.emergency(), "--deadline", "0.2", "--json")
+    assert done.code == 1, done.text
+    result = json.loads(done.out)["environments"][0]
+    assert result["batches"][-1]["failures"] == {
+        "tiny-app-2": "Step 3: took longer than 12 s, its deadline, and was ended"
+    }
+    assert result["result"] == "put back" and all(back["ok"] for back in result["put_back"])
+    assert system.ask("tiny-app-2", "pgrep -f 'sleep 60[0]' || true") == ""
+    assert system.state() == before
+    system.faults()
+    system.well(*system.emergency())
+
+
 def test_a_host_that_is_down_at_the_start_is_named_and_nothing_changes(system: Tiny) -> None:
     system.next_version()
     before = system.state()
@@ -199,6 +216,7 @@ def test_a_change_from_outside_shows(system: Tiny) -> None:
         (["rollout", "tiny", "--resume", "--abort"], 2, "--resume, --abort: found both"),
         (["rollout", "tiny", "--limit", "app"], 2, "--limit: found without --env"),
         (["rollout", "tiny", "--env", "test"], 2, "--env: found 'test', expected staging or production"),
+        (["rollout", "tiny", "--deadline", "0"], 2, "--deadline: found 0, expected minutes, more than 0"),
         (["rollback", "tiny/production"], 2, "--reason: found none"),
         (["rollback", "tiny/production", "--lift", "--limit", "web"], 2, "--limit: found with --lift"),
         (["rollback", "tiny/production", "--reason", "x"], 3, "no verified release to return to"),

@@ -22,6 +22,7 @@ def command(
     ] = False,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
     allow_restart: Annotated[bool, typer.Option("--allow-restart", help=target.RESTART_HELP)] = False,
+    deadline: target.Deadline = target.DEADLINE_MIN,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/apply.schema.json).")] = False,
 ) -> int:
     """Bring the chosen hosts to what the inventory says, all at once, and verify them.
@@ -46,6 +47,7 @@ def command(
         verb="apply",
         at_once=True,
         allow_restart=allow_restart,
+        deadline_s=target.seconds_of(deadline),
     )
     verify.warm()
     return reporting.carry_out(

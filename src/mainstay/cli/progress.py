@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -16,14 +16,18 @@ PLAIN_EVERY_S = 10.0
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Shows that `what` goes on, and how long it has; silent for what is done within two seconds."""
+def working(what: str, at: Callable[[], str] = str) -> Iterator[None]:
+    """Shows that `what` goes on, and how long it has; silent for what is done within two seconds.
+
+    Args:
+        at: what it is at, asked for each line; empty where there is nothing to say.
+    """
     if output.is_terminal():
         with Console(stderr=True).status(what):
             yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_plain, args=(what, done), daemon=True)
+    thread = threading.Thread(target=_plain, args=(what, at, done), daemon=True)
     thread.start()
     try:
         yield
@@ -32,8 +36,9 @@ def working(what: str) -> Iterator[None]:
         thread.join()
 
 
-def _plain(what: str, done: threading.Event) -> None:
+def _plain(what: str, at: Callable[[], str], done: threading.Event) -> None:
     started, wait = time.monotonic(), 2.0
     while not done.wait(wait):
-        output.told(f"  {what} ... {time.monotonic() - started:.0f} s")
+        where = at()
+        output.told(f"  {what} ... {time.monotonic() - started:.0f} s{': ' if where else ''}{where}")
         wait = PLAIN_EVERY_S

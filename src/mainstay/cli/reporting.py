@@ -15,6 +15,7 @@ from mainstay.engine.stop import Stop
 from mainstay.secrets import mask
 
 SHORT = 12  # characters of a change's digest that people read
+NAMED = 3  # hosts that a plain line names with what they are at
 
 
 class ConsoleReporter:
@@ -25,13 +26,14 @@ class ConsoleReporter:
         self._stack = ExitStack()
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._at: dict[str, str] = {}
 
     def begin(self, step: str, hosts: list[str]) -> None:
         """Says what begins, and shows it as going on until `end`."""
         self.close()
         output.told(f"[{time.monotonic() - self._started:6.1f} s] {step}: {', '.join(hosts)}", style="bold")
         if not output.is_terminal():
-            self._stack.enter_context(progress.working(step))
+            self._stack.enter_context(progress.working(step, self._at_work))
             return
         columns = (SpinnerColumn(), TextColumn("{task.fields[host]}"), TextColumn("{task.description}"))
         self._bars = self._stack.enter_context(
@@ -52,7 +54,11 @@ class ConsoleReporter:
             output.told(text, style="yellow")
 
     def host_op(self, host: str, op: str, status: str) -> None:
-        """Moves the host's line on; without a terminal only a failure is told."""
+        """Moves the host's line on; without a terminal a failure is told, and what takes long is named now and then."""
+        if status == "start":
+            self._at[host] = op
+        else:
+            self._at.pop(host, None)
         if self._bars is not None and host in self._tasks:
             self._bars.update(self._tasks[host], description=mask(op))
         elif status == "failed":
@@ -64,6 +70,13 @@ class ConsoleReporter:
         self._stack = ExitStack()
         self._bars = None
         self._tasks = {}
+        self._at = {}
+
+    def _at_work(self) -> str:
+        """The hosts that an operation goes on at."""
+        now = list(self._at.items())
+        named = ", ".join(f"{host} ({op})" for host, op in now[:NAMED])
+        return f"{named} and {len(now) - NAMED} more" if len(now) > NAMED else named
 
 
 def carry_out(work: Callable[[ConsoleReporter, Stop], RunResult], *, as_json: bool) -> int:

@@ -21,6 +21,7 @@ from mainstay.engine.writer import Work, Writer, meta_of
 from mainstay.errors import GateError, UsageError
 from mainstay.fleet import Fleet
 from mainstay.inventory import Artefact, Environment, Release
+from mainstay.transport.shell import DEADLINE_S
 
 RELEASES_ONLY = "release.py"
 
@@ -29,7 +30,8 @@ RELEASES_ONLY = "release.py"
 class Request:
     """What the operator asked for; every service with a release before where `service` is None.
 
-    `names`: the hosts that it is about; the hold is on all hosts of the service, as the version is.
+    `names`: the hosts that it is about; the hold is on all hosts of the service, as the version is. `deadline_s`: as a
+    fleet's.
     """
 
     command: str
@@ -37,6 +39,7 @@ class Request:
     service: str | None = None
     to: str | None = None
     names: tuple[str, ...] = ()
+    deadline_s: float = DEADLINE_S
 
 
 def returned(environment: Environment, steps: Iterable[Step]) -> Environment:
@@ -62,7 +65,7 @@ def rollback(environment: Environment, request: Request, reporter: Reporter, sto
     services = _services(environment, request.service)
     names = _hosts(environment, request, services)
     result = RunResult(environment.system, "rollback")
-    with Fleet(environment, list(environment.hosts)) as fleet:
+    with Fleet(environment, list(environment.hosts), deadline_s=request.deadline_s) as fleet:
         meta = meta_of(environment, "rollback", "", request.command, reason=request.reason)
         with Writer(fleet, meta, reporter, stop) as writer:
             states = read(fleet, names)

@@ -20,6 +20,7 @@ from mainstay.engine.writer import STOPPED, Work, Writer, meta_of
 from mainstay.errors import GateError, HostError, Interrupted, MainstayError
 from mainstay.fleet import Fleet
 from mainstay.inventory import Environment
+from mainstay.transport.shell import DEADLINE_S
 
 SITE, FETCH = "site.py", "fetch.py"
 
@@ -29,6 +30,7 @@ class Request:
     """What the operator asked for. `names`: the hosts by environment where `--limit` narrows them.
 
     `at_once`: one batch of all of them, production too. `allow_restart`: servers may be restarted for settings.
+    `deadline_s`: as a fleet's.
     """
 
     command: str
@@ -39,6 +41,7 @@ class Request:
     verb: str = "rollout"
     at_once: bool = False
     allow_restart: bool = False
+    deadline_s: float = DEADLINE_S
 
     def of(self, environment: Environment) -> list[str]:
         """The hosts that this environment's part is about."""
@@ -89,7 +92,10 @@ class Rollout:
         return result
 
     def _fleet(self, environment: Environment) -> Fleet:
-        return Fleet(environment, list(environment.hosts), allow_restart=self.request.allow_restart)
+        asked = self.request
+        return Fleet(
+            environment, list(environment.hosts), allow_restart=asked.allow_restart, deadline_s=asked.deadline_s
+        )
 
     def _releases(self, environment: Environment) -> None:
         """Refuses releases that production would not take, before staging is busy with them."""

@@ -12,7 +12,9 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
@@ -24,8 +26,10 @@ from pyinfra.api.util import get_file_io
 from pyinfra.connectors.base import DataMeta
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
+from pyinfra.context import ctx_host
 from typing_extensions import override
 
+from mainstay import plan_notes
 from mainstay.secrets import mask
 from mainstay.transport import plain
 from mainstay.transport import shell as shell_of
@@ -53,7 +57,12 @@ _GROUPS = itertools.count(1)
 
 
 class MainstayConnector(SSHConnector):
-    """One host; `link`, `shell` and `knowledge` are its own, or given by who keeps them for longer."""
+    """One host; `link`, `shell` and `knowledge` are its own, or given by who keeps them for longer.
+
+    Attributes:
+        deadline: seconds after which a command that changes the host is ended, 0 for never; an operation's own
+            `_timeout` counts instead, and ends nothing.
+    """
 
     # Unlike pyinfra's own default, nothing is believed of a host that is not known: ssh_config may say otherwise.
     data_meta = {**SSHConnector.data_meta, "ssh_strict_host_key_checking": DataMeta("As ssh_config's")}  # noqa: RUF012
@@ -62,6 +71,7 @@ class MainstayConnector(SSHConnector):
     shell: Shell | None = None
     login: Shell | None = None
     knowledge: Knowledge | None = None
+    deadline: float = 0
     # Called before anything is sent, to send what an operation has yielded already.
     before_asking: Callable[[], None] | None = None
 
@@ -169,10 +179,10 @@ class MainstayConnector(SSHConnector):
             output = output_of(answer, "surrogateescape")
         else:
             self.changed()
-            sent = shell.change(raw, stdin, limit)
+            finished = self._change(shell, raw, stdin, limit)
             if as_root and self.knowledge is not None:
                 self.knowledge.foresee()
-            answer = _finished(sent, limit)
+            answer = finished()
             output = output_of(answer, "replace")
         if print_output:
             for one in output:
@@ -200,7 +210,7 @@ class MainstayConnector(SSHConnector):
         data = content_of(filename_or_io)
         shell = self.open_shell(arguments) if as_root else self._open_login()
         command = _as_given(upload_command(remote_filename, len(data)), arguments)
-        answer = _finished(shell.change(command, data), 0)
+        answer = self._change(shell, command, data)()
         if print_output or answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip() or remote_filename}", err=True)
         return answer.status == 0
@@ -223,7 +233,7 @@ class MainstayConnector(SSHConnector):
             )
         shell = self.open_shell(arguments)
         command = _as_given(f"cat -- {shlex.quote(remote_filename)}", arguments)
-        answer = _finished(shell.change(command), 0)
+        answer = self._change(shell, command)()
         if answer.status != 0:
             echo(f"{self.host.print_prefix}{answer.err.decode(errors='replace').strip()}", err=True)
             return False
@@ -272,16 +282,34 @@ class MainstayConnector(SSHConnector):
             limit = float(control.get("_timeout") or 0)
             shell = self.open_shell(own)
             raw = command_of(command, own).get_raw_value()
-            sent.append((shell.change(raw, bytes_of(control.get("_stdin")), limit, group), limit))
+            sent.append(self._change(shell, raw, bytes_of(control.get("_stdin")), limit, group))
         if self.knowledge is not None:
             self.knowledge.foresee()
         lines: list[OutputLine] = []
-        for future, limit in sent:
-            answer = _finished(future, limit)
+        for finished in sent:
+            answer = finished()
             lines += output_of(answer, "replace").combined_lines
             if answer.status != 0:
                 return False, CommandOutput(lines)
         return True, CommandOutput(lines)
+
+    def _change(
+        self, shell: Shell, command: str, stdin: bytes = b"", limit: float = 0, group: int = 0
+    ) -> Callable[[], Answer]:
+        """Sends a command that may change the host; what is returned waits for its answer, raising as `ship` does."""
+        ends = not limit and self.deadline > 0
+        sent = shell.change(command, stdin, limit or self.deadline, group, ends=ends)
+        return partial(self._finished, sent, limit or self.deadline)
+
+    def _finished(self, sent: Future[Answer], limit: float) -> Answer:
+        try:
+            return result(sent, limit)
+        except Forgotten as error:
+            raise OSError("not run: the command before it failed") from error
+        except OSError as error:
+            with ctx_host.use(self.host):
+                plan_notes.failure(str(error))  # pyinfra says of the operation only that it failed
+            raise
 
     def changed(self) -> None:
         """Something changed the host, or is about to: nothing that was answered before is believed."""
@@ -304,10 +332,3 @@ def _as_given(command: str, arguments: Mapping[str, Any]) -> str:
     own = dict(arguments)
     extract_control_arguments(own)  # type: ignore[arg-type]  # pyinfra's own TypedDict
     return command_of(StringCommand(command), own).get_raw_value()
-
-
-def _finished(future: Any, limit: float) -> Answer:
-    try:
-        return result(future, limit)
-    except Forgotten as error:
-        raise OSError("not run: the command before it failed") from error

@@ -5,22 +5,24 @@
 #         KIND q: a question; up to MOST run side by side. One that is slow does not count: it holds nobody up.
 #                 Where MOST is 1, each begins when the one before it has ended, however long that takes.
 #         KIND c: a change; ends the questions in hand, runs alone, and what comes behind it waits.
+#         KIND d: a change with a deadline, which is its LIMIT: what takes longer is told to end, and waited for.
 #         KIND f: forget: ends the questions in hand.
 #         LIMIT: seconds, 0 for none. GROUP: changes of a group that has had a failure are not run; 0 for none.
 #   out:  o|e ID BYTES "\n" standard output or error;  x ID END "\n", END: exit code (128 + signal), or one of
 #         t (took longer than its limit), s (not run: its group had failed), k (ended by a change or by forget),
 #         l (answered more bytes than the longest may have);  b 0 0 "\n" a request could not be read, the last that is said
 #
-# A question over its limit is killed. A change is not waited for any longer and goes on by itself, as it does when the
-# connection breaks: what has begun to change a host is finished or undone, whoever listens. What it prints is read and
-# dropped, as a closed pipe would kill it; the runner ends with it. With half of its input it is killed in both cases. A
-# question that says too much is killed; of a change, the rest is read and dropped.
+# A question over its limit is killed. A change (c) is not waited for any longer and goes on by itself, as it does when
+# the connection breaks: what has begun to change a host is finished or undone, whoever listens. What it prints is read
+# and dropped, as a closed pipe would kill it; the runner ends with it. With half of its input it is killed in both cases.
+# A question that says too much is killed; of a change, the rest is read and dropped.
 use strict;
 use warnings;
 use POSIX ();
 
 # FULL: the most that a pipe may hold. HEAD: more than the first line of a request has.
-use constant { CHUNK => 65536, SLOW_S => 2, GRACE_S => 2, FULL => 1 << 20, HEAD => 256 };
+# UNDO_S: what a change has to put itself right that is told to end.
+use constant { CHUNK => 65536, SLOW_S => 2, GRACE_S => 2, UNDO_S => 10, FULL => 1 << 20, HEAD => 256 };
 my ($length, $nonce, $most, $longest) = @ARGV;
 my $tick = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 sub now { (POSIX::times())[0] / $tick }    # no step of the clock moves it
@@ -129,6 +131,35 @@ sub stop {
     done($job, $end);
 }
 
+# Adds the groups of the job, and of what descends from it: `timeout`, for one, makes a group of its own.
+sub find_groups {
+    my $job = shift;
+    my (%children, %group);
+    opendir(my $all, "/proc") or return;
+    for my $pid (grep { /^\d+$/ } readdir $all) {
+        open my $file, "<", "/proc/$pid/stat" or next;
+        local $/;
+        my ($parent, $group) = (<$file> // "") =~ /\) \S (\d+) (\d+) [^)]*$/ or next;
+        push @{ $children{$parent} }, $pid;
+        $group{$pid} = $group;
+    }
+    my @mine = $job->{pid};
+    while (defined(my $pid = shift @mine)) {
+        $job->{groups}{ $group{$pid} } = 1 if $group{$pid};
+        push @mine, @{ $children{$pid} // [] };
+    }
+}
+
+# A change that is over its deadline; what comes behind it waits until it has ended, as it may still change something.
+sub overdue {
+    my $job = shift;
+    find_groups($job);
+    my $signal = defined $job->{due} ? "KILL" : "TERM";
+    kill $signal, map { -$_ } keys %{ $job->{groups} };
+    $job->{killed} = 1 if defined $job->{due};
+    $job->{due} //= now() + UNDO_S;
+}
+
 sub forget {
     stop($_, "k") for grep { $_->{kind} eq "q" } values %running;
     done($_, "k") for splice @queue;
@@ -146,14 +177,15 @@ sub reap {
             for (1 .. FULL / CHUNK) { last if relay($job, $kind) < CHUNK }
         }
         leave($job);
-        done($job, $job->{over} && $job->{kind} eq "q" ? "l" : $status & 127 ? 128 + ($status & 127) : $status >> 8);
+        kill "KILL", map { -$_ } keys %{ $job->{groups} // {} };
+        done($job, defined $job->{due} ? "t" : $job->{over} && $job->{kind} eq "q" ? "l" : $status & 127 ? 128 + ($status & 127) : $status >> 8);
     }
 }
 
 # Takes the next request off what has been read, where it is whole; whether there was one.
 sub request {
     return 0 if $change;
-    if ($in !~ /^([qcf]) (\d+) (\d+(?:\.\d+)?) (\d+) (\d+) (\d+)\n/) {
+    if ($in !~ /^([qcdf]) (\d+) (\d+(?:\.\d+)?) (\d+) (\d+) (\d+)\n/) {
         if ($in =~ /\n/ || length $in > HEAD) { say_all("b 0 0\n"); $gone = 1 }
         return 0;
     }
@@ -161,7 +193,9 @@ sub request {
     return 0 if length $in < $head + $size + ($kind eq "q" ? $left : 0);
     my $command = substr $in, $head, $size;
     substr $in, 0, $head + $size, "";
-    my $job = { kind => $kind, id => $id, limit => $limit + 0, group => $group, command => $command, left => $left };
+    my $ends = $kind eq "d";
+    $kind = "c" if $ends;
+    my $job = { kind => $kind, ends => $ends, id => $id, limit => $limit + 0, group => $group, command => $command, left => $left };
     if ($kind eq "q") {
         $job->{input} = substr $in, 0, $left, "";
         push @queue, $job;
@@ -206,14 +240,17 @@ sub fill {
 sub look_at_limits {
     my $now = now();
     stop($_, "l") for grep { $_->{over} && $_->{kind} eq "q" } values %running;
-    stop($_, "t") for grep { $_->{limit} && $now - $_->{began} >= $_->{limit} } values %running;
+    for my $job (grep { $_->{limit} && $now - $_->{began} >= $_->{limit} } values %running) {
+        if (!$job->{ends}) { stop($job, "t") }
+        elsif (!$job->{killed} && $now >= ($job->{due} // 0)) { overdue($job) }
+    }
     for my $pid (grep { $now >= $ending{$_}{due} } keys %ending) { kill "KILL", -$pid }
     # Perl may take note of SIGCHLD only after `select` began to wait, so nothing hangs on it: what has closed its output
     # has as good as ended, and what left its output to another process is looked at now and then.
     my $next = busy() ? 0.25 : 3600;
     $next = 0.005 if grep { !$_->{o} && !$_->{e} } values %running;
     for my $due (
-        (map { $_->{limit} ? $_->{began} + $_->{limit} - $now : () } values %running),
+        (map { $_->{limit} && !$_->{killed} ? ($_->{due} // $_->{began} + $_->{limit}) - $now : () } values %running),
         (@queue ? map { $_->{began} + SLOW_S - $now } grep { $now - $_->{began} < SLOW_S } values %running : ()),
         (map { $_->{due} - $now } values %ending),
     ) { $next = $due if $due < $next }

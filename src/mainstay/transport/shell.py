@@ -23,6 +23,8 @@ from mainstay.transport.streams import Stream
 # Questions of one host that run side by side: hosts have few processors, and most questions wait for nothing.
 SIDE_BY_SIDE = 4
 QUESTION_LIMIT_S = 120.0
+# What one change of a run may take, where the operator does not say otherwise: the first copy of a database is one.
+DEADLINE_S = 3600.0
 STARTS_WITHIN_S = 30.0
 # What is waited beyond a command's own limit, which the host enforces: after it, the host is not there any more.
 GRACE_S = 20.0
@@ -31,6 +33,8 @@ LAST_WORDS_S = 1.0
 # What a question may answer at most; of a change that prints more, this much is kept.
 LONGEST = 1 << 28
 _PIECE = 1 << 18
+# The kind of a change whose limit is a deadline.
+_ENDS = "d"
 # Reads the runner's text and runs it. It follows a line with the nonce: what comes before that is a password that sudo
 # did not ask for.
 _BOOT = (
@@ -83,6 +87,7 @@ class Forgotten(Exception):
 class _Request:
     future: Future[Answer]
     limit: float
+    ends: bool = False
     printed: Printed = field(default_factory=Printed)
 
 
@@ -100,8 +105,8 @@ class Shell:
     """The runner on one host.
 
     Every method may be called from any thread. Answers come as futures, which raise `TimeoutError` where a command
-    took longer than its limit (a question is ended then, a change goes on by itself), `Forgotten`, or `OSError` where
-    the connection is gone.
+    took longer than its limit (a question is ended then, a change goes on by itself unless that is its deadline),
+    `Forgotten`, or `OSError` where the connection is gone.
 
     Args:
         open_stream: starts a command on the host.
@@ -164,13 +169,17 @@ class Shell:
             self._write(frames)
         return futures
 
-    def change(self, command: str, stdin: bytes = b"", limit: float = 0, group: int = 0) -> Future[Answer]:
+    def change(
+        self, command: str, stdin: bytes = b"", limit: float = 0, group: int = 0, *, ends: bool = False
+    ) -> Future[Answer]:
         """Has a command run alone, after those before it; questions that still run are ended.
 
         Args:
+            limit: seconds, 0 for none.
             group: changes of one group follow each other only while each ends with 0; the others are `Forgotten`.
+            ends: the limit is a deadline: the command is told to end then, and what follows waits until it has.
         """
-        return self._send("c", command, stdin, limit, group)
+        return self._send(_ENDS if ends else "c", command, stdin, limit, group)
 
     def forget(self) -> None:
         """Ends the questions that still run."""
@@ -194,7 +203,7 @@ class Shell:
     ) -> tuple[bytes, Future[Answer]]:
         """A request's first bytes, up to its standard input, and what will hold its answer."""
         self._numbers += 1
-        request = _Request(Future(), limit)
+        request = _Request(Future(), limit, kind == _ENDS)
         if kind != "f":
             self._requests[self._numbers] = request
         text = command.encode("utf-8", "surrogateescape")
@@ -267,7 +276,8 @@ class Shell:
         if request is None:
             return
         if word == "t":
-            request.future.set_exception(TimeoutError(f"took longer than {request.limit:g} s"))
+            ended = ", its deadline, and was ended" if request.ends else ""
+            request.future.set_exception(TimeoutError(f"took longer than {request.limit:g} s{ended}"))
         elif word == "l":
             request.future.set_exception(OSError(f"answered more than {LONGEST >> 20} MB, expected less"))
         elif word in ("k", "s"):
