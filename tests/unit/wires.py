@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
-from mainstay.transport.shell import Shell
+from mainstay.transport.shell import Answer, Shell, result
+from mainstay.transport.streams import Program
+
+# A change that says something now and then, and leaves a file in the end.
+PRINTS = "for n in 1 2 3 4 5 6; do echo $n; echo $n >&2; sleep 0.2; done; echo done > {}/done"
 
 
 class Wire:
@@ -53,3 +60,25 @@ def wired() -> Iterator[tuple[Shell, Wire]]:
     finally:
         wires[0].runner.kill()
         wires[0].runner.wait()
+
+
+@contextmanager
+def opened(profile: str = "") -> Iterator[Shell]:
+    shell = Shell(lambda command: Program(["sh", "-c", f"{profile}\n{command}"]), sudo="")
+    try:
+        yield shell
+    finally:
+        shell.close()
+
+
+def comes(path: Path, seconds: float = 6) -> bool:
+    """Whether the file is there by then."""
+    deadline = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return path.exists()
+
+
+def said(future: Future[Answer]) -> tuple[int, bytes, bytes]:
+    answer = result(future, 30)
+    return answer.status, answer.out, answer.err
