@@ -60,6 +60,11 @@ class Bench:
         """Brings the host to what the inventory says; `ok`, `reason` and `changes` say what came of it."""
         return self._drive("apply", host)
 
+    def fetch(self, host: str) -> None:
+        """Asserts that the packages of an apply are downloaded."""
+        outcome = self._drive("fetch", host)
+        assert outcome["ok"], outcome["reason"]
+
     def converged(self, host: str) -> None:
         """Asserts that one apply succeeds and leaves nothing to do."""
         outcome = self.apply(host)

@@ -1,4 +1,4 @@
-"""`python -m tests.lab.drive plan|apply SYSTEM/ENV HOST`: one pass over one host, its outcome as JSON.
+"""`python -m tests.lab.drive plan|apply|fetch SYSTEM/ENV HOST`: one pass over one host, its outcome as JSON.
 
 A process of its own, because pyinfra patches the standard library that pytest lives on.
 """
@@ -21,9 +21,9 @@ def main(verb: str, target: str, name: str) -> None:
     project.install()
     system, _, env = target.partition("/")
     environment = inventory.load(system, env, lab=inventory.lab_from_environment())
-    site = project.bundled() / "deploys" / "site.py"
+    deploy = project.bundled() / "deploys" / ("fetch.py" if verb == "fetch" else "site.py")
     with Fleet(environment, [name]) as fleet:
-        outcome = fleet.plan(site) if verb == "plan" else fleet.apply(site)
+        outcome = fleet.plan(deploy) if verb == "plan" else fleet.apply(deploy)
     host = outcome.hosts[name]
     ops = [asdict(op) for op in host.changes]
     print(json.dumps({"ok": host.ok, "reason": host.reason, "changes": ops}))

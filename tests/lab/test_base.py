@@ -157,6 +157,27 @@ def test_the_firewall_stands_after_a_reboot(hosts: Ground) -> None:
     assert hosts.failing("base", WEB) == set()
 
 
+# Ends dpkg in the middle of configuring a package, as a host does that loses its power.
+CUT_SHORT = """
+apt-get -qq -y purge chrony
+printf '#!/bin/sh\\nexec pkill -9 -x dpkg\\n' > /usr/sbin/policy-rc.d
+chmod 0755 /usr/sbin/policy-rc.d
+apt-get -qq -y install chrony
+rm /usr/sbin/policy-rc.d
+apt-get -qq -y install chrony 2>&1
+true
+"""
+
+
+def test_an_installation_that_was_cut_short_is_finished_by_the_next_apply(hosts: Ground) -> None:
+    with again(hosts, APP):
+        assert "dpkg was interrupted" in hosts.sh(APP, CUT_SHORT)
+        hosts.fetch(APP)
+        assert hosts.sh(APP, "ls /var/lib/dpkg/updates") != "", "what is fetched ahead finished an installation"
+    assert hosts.sh(APP, "dpkg --audit") == ""
+    assert hosts.failing("base", APP) == set()
+
+
 @pytest.mark.covers("EV-14")
 def test_a_clock_more_than_a_second_off_is_flagged(hosts: Ground) -> None:
     """The clock is the machine's own; chronyd alone is told another time, which for the check is the same."""
