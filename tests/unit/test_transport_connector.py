@@ -109,7 +109,7 @@ def test_a_file_without_sudo_is_its_owner_s_alone_too(
     folder: Path, connector: MainstayConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By SFTP it had the mode that the login's umask leaves, and was in place before it was whole."""
-    monkeypatch.setattr(MainstayConnector, "_by_paramiko", lambda _: pytest.fail("a connection by paramiko"))
+    monkeypatch.setattr(MainstayConnector, "by_paramiko", lambda _: pytest.fail("a connection by paramiko"))
     monkeypatch.setattr(connector, "shell", None)
     assert connector.put_file(StringIO("text"), f"{folder}/x")
     assert state_of(folder / "x") == ("text", 0o600, os.geteuid())

@@ -13,25 +13,20 @@ import itertools
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import StringCommand
-from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 from pyinfra.api.output import echo
 from pyinfra.api.util import get_file_io
-from pyinfra.connectors.base import DataMeta
-from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
 from pyinfra.context import ctx_host
 from typing_extensions import override
 
 from mainstay import plan_notes
 from mainstay.secrets import mask
-from mainstay.transport import plain
 from mainstay.transport import shell as shell_of
 from mainstay.transport.asking import is_question, own_place
 from mainstay.transport.commands import (
@@ -43,12 +38,8 @@ from mainstay.transport.commands import (
     output_of,
     upload_command,
 )
-from mainstay.transport.knowledge import Knowledge
-from mainstay.transport.link import Link, Unreachable
-from mainstay.transport.route import of_data
+from mainstay.transport.reached import Reached
 from mainstay.transport.shell import QUESTION_LIMIT_S, Answer, Forgotten, Question, Shell, result
-from mainstay.transport.streams import Channel
-from mainstay.transport.tcp import no_delay
 
 NAME = "mainstay"
 # Of an answer that is longer than it may be, less than this is missing up to the longest.
@@ -56,21 +47,14 @@ _LAST_PIECE = 1 << 16
 _GROUPS = itertools.count(1)
 
 
-class MainstayConnector(SSHConnector):
-    """One host; `link`, `shell` and `knowledge` are its own, or given by who keeps them for longer.
+class MainstayConnector(Reached):
+    """One host.
 
     Attributes:
         deadline: seconds after which a command that changes the host is ended, 0 for never; an operation's own
             `_timeout` counts instead, and ends nothing.
     """
 
-    # Unlike pyinfra's own default, nothing is believed of a host that is not known: ssh_config may say otherwise.
-    data_meta = {**SSHConnector.data_meta, "ssh_strict_host_key_checking": DataMeta("As ssh_config's")}  # noqa: RUF012
-
-    link: Link | None = None
-    shell: Shell | None = None
-    login: Shell | None = None
-    knowledge: Knowledge | None = None
     deadline: float = 0
     # Called before anything is sent, to send what an operation has yielded already.
     before_asking: Callable[[], None] | None = None
@@ -81,76 +65,6 @@ class MainstayConnector(SSHConnector):
         yield name, {"ssh_hostname": name}, []
 
     @override
-    def connect(self) -> None:
-        route = of_data(self.data, self.host.name)
-        if route is None:
-            super().connect()
-            return
-        self.link, self.shell, self.login, self.knowledge = Link(route), None, None, None
-        try:
-            if self.host.data.get("_sudo"):
-                with suppress(_NotAsRoot):  # it may want a password that only a command brings
-                    self.open_shell({"_sudo_password": self.host.data.get("_sudo_password")})
-                    return
-            self._open_login()
-        except OSError as error:
-            raise ConnectError(str(error)) from error
-
-    def open_shell(self, arguments: Mapping[str, Any]) -> Shell:
-        """The host's shell, started with the first call; the arguments may hold the password that sudo asks for.
-
-        Raises:
-            OSError: no connection, no sudo, no Perl, or no answer; the host's own words.
-        """
-        if self.shell is None:
-            password = str(arguments.get("_sudo_password") or "")
-            sudo = "sudo -S -p '' -H " if password else "sudo -n -H "
-            try:
-                self.shell = self._started(sudo, password)
-            except Unreachable:
-                raise
-            except OSError as error:
-                raise _NotAsRoot(str(error)) from error
-            self.knowledge = Knowledge(self.shell, plain.remembered(self.host))
-        self._look()
-        return self.shell
-
-    def _look(self) -> None:
-        """Nothing connects anew by itself: by now the host may be another writer's."""
-        if self.shell is not None and not self.shell.alive:
-            raise OSError("the connection broke")
-
-    def _open_login(self) -> Shell:
-        self._look()
-        if self.login is None:
-            self.login = self._started("", "")
-        return self.login
-
-    def _started(self, sudo: str, password: str) -> Shell:
-        if self.link is not None:
-            return self.link.shell(sudo, password)
-        before = f"{password}\n".encode() if password else b""
-        shell = Shell(lambda command: Channel(self.client, command), sudo=sudo, before=before)
-        shell.wait()
-        return shell
-
-    def _by_paramiko(self) -> None:
-        """Makes pyinfra's own connection, where it is not there yet."""
-        self._look()
-        if self.client is None:
-            super().connect()
-            if self.link is not None and self.client is not None:
-                self.link.adopt(self.client)
-
-    @override
-    def make_paramiko_kwargs(self) -> dict[str, Any]:
-        kwargs: dict[str, Any] = super().make_paramiko_kwargs()
-        kwargs["_pyinfra_ssh_strict_host_key_checking"] = self.data["ssh_strict_host_key_checking"] or "yes"
-        own = self.data["ssh_paramiko_connect_kwargs"] or {}
-        kwargs["_pyinfra_ssh_paramiko_connect_kwargs"] = {"transport_factory": no_delay, **own}
-        return kwargs
-
-    @override
     def run_shell_command(
         self, command: StringCommand, print_output: bool = False, print_input: bool = False, **arguments: Any
     ) -> tuple[bool, CommandOutput]:
@@ -159,7 +73,7 @@ class MainstayConnector(SSHConnector):
         as_root = goes_through_shell(arguments)
         if not as_root and (self.link is None or not goes_as_login(arguments)):
             self.changed()
-            self._by_paramiko()
+            self.by_paramiko()
             return super().run_shell_command(command, print_output, print_input, **arguments)
         control = extract_control_arguments(arguments)  # type: ignore[arg-type]  # pyinfra's own TypedDict
         limit = float(control.get("_timeout") or 0)
@@ -168,7 +82,7 @@ class MainstayConnector(SSHConnector):
         line = command_of(command, arguments)
         if print_input:
             echo(f"{self.host.print_prefix}>>> {line}", err=True)
-        shell = self.open_shell(arguments) if as_root else self._open_login()
+        shell = self.open_shell(arguments) if as_root else self.open_login()
         raw = line.get_raw_value()
         if as_root and is_question() and not stdin and self.knowledge:
             question = Question(raw, limit or QUESTION_LIMIT_S)
@@ -203,12 +117,12 @@ class MainstayConnector(SSHConnector):
         self.changed()
         as_root = goes_through_shell(arguments)
         if not as_root and (self.link is None or not goes_as_login(arguments)):
-            self._by_paramiko()
+            self.by_paramiko()
             return super().put_file(
                 filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
             )
         data = content_of(filename_or_io)
-        shell = self.open_shell(arguments) if as_root else self._open_login()
+        shell = self.open_shell(arguments) if as_root else self.open_login()
         command = _as_given(upload_command(remote_filename, len(data)), arguments)
         answer = self._change(shell, command, data)()
         if print_output or answer.status != 0:
@@ -227,7 +141,7 @@ class MainstayConnector(SSHConnector):
     ) -> bool:
         """Downloads without a copy on the host that others could read."""
         if not goes_through_shell(arguments):
-            self._by_paramiko()
+            self.by_paramiko()
             return super().get_file(
                 remote_filename, filename_or_io, remote_temp_filename, print_output, print_input, **arguments
             )
@@ -253,15 +167,6 @@ class MainstayConnector(SSHConnector):
             return bool(super().rsync(*args, **arguments))
         finally:
             self.changed()
-
-    @override
-    def disconnect(self) -> None:
-        super().disconnect()
-        if self.knowledge is not None:
-            plain.remember(self.host, list(self.knowledge.asked))
-        for one in (self.shell, self.login, self.link, self.client):
-            if one is not None:
-                one.close()  # pyinfra's own leaves the client's socket open
 
     def ship(self, commands: Sequence[StringCommand], arguments: Mapping[str, Any]) -> tuple[bool, CommandOutput]:
         """Runs commands in order, sent together; the first that fails is the last that is run.
@@ -321,10 +226,6 @@ def connector_of(host: Host) -> MainstayConnector:
     """The connector of a host that `@mainstay/` named."""
     assert isinstance(host.connector, MainstayConnector)  # noqa: S101  as whoever asks has chosen it
     return host.connector
-
-
-class _NotAsRoot(OSError):
-    """The host is there, and does not make this user root; its own words."""
 
 
 def _as_given(command: str, arguments: Mapping[str, Any]) -> str:
