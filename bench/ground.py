@@ -80,7 +80,8 @@ class Ground:
         )  # fmt: skip
         if done.returncode != 0:
             lines = (done.stderr + done.stdout).strip().splitlines() or ["it said nothing"]
-            told = [line.strip() for line in lines if line.strip().startswith(("failed", "mainstay: "))] or lines[-1:]
+            faults = ("failed", "FAILED", "mainstay: ")
+            told = [line.strip() for line in lines if line.strip().startswith(faults)] or lines[-1:]
             raise BenchError(f"mainstay {' '.join(words[:2])} ended with {done.returncode}: {told[0]}")
         return done.stdout
 

@@ -233,6 +233,19 @@ def test_a_broken_server_fails_its_checks_and_no_other(cache: Bench, name: str) 
         admin(cache, *(mended.split() or ["CONFIG", "SET", "bind", f"127.0.0.1 {address}"]))
 
 
+def test_users_that_somebody_else_has_brought_are_proven_too(cache: Bench) -> None:
+    """Without a record of what the server listed at first, as on a host that Ansible has brought here."""
+    cache.sh(CACHE, "rm /var/lib/mainstay/redis/users")
+    assert cache.failing("redis", CACHE) == set()
+    admin(cache, "ACL", "SETUSER", "everydayai", "+swapdb")
+    assert cache.failing("redis", CACHE) == {"users are those of the inventory"}
+    assert (
+        cache.sh(CACHE, "ls -d /tmp/redis-check.* 2>/dev/null; pgrep -fc 'redis-server.*redis-chec[k]' || true")
+        == "0\n"
+    )
+    cache.converged(CACHE)
+
+
 @pytest.mark.covers("DF-78")
 def test_keys_of_others_and_second_passwords_are_seen_and_no_hash_is_told(cache: Bench) -> None:
     """Of a user that has keys of its own; an apply brings back what ACL SETUSER did."""
