@@ -135,6 +135,7 @@ sub stop {
 sub find_groups {
     my $job = shift;
     my (%children, %group);
+    $job->{groups}{ $job->{pid} } = 1;
     opendir(my $all, "/proc") or return;
     for my $pid (grep { /^\d+$/ } readdir $all) {
         open my $file, "<", "/proc/$pid/stat" or next;
@@ -178,7 +179,8 @@ sub reap {
         }
         leave($job);
         kill "KILL", map { -$_ } keys %{ $job->{groups} // {} };
-        done($job, defined $job->{due} ? "t" : $job->{over} && $job->{kind} eq "q" ? "l" : $status & 127 ? 128 + ($status & 127) : $status >> 8);
+        my $code = $status & 127 ? 128 + ($status & 127) : $status >> 8;
+        done($job, defined $job->{due} ? "t" : $job->{over} && $job->{kind} eq "q" ? "l" : $code);
     }
 }
 
@@ -193,9 +195,8 @@ sub request {
     return 0 if length $in < $head + $size + ($kind eq "q" ? $left : 0);
     my $command = substr $in, $head, $size;
     substr $in, 0, $head + $size, "";
-    my $ends = $kind eq "d";
-    $kind = "c" if $ends;
-    my $job = { kind => $kind, ends => $ends, id => $id, limit => $limit + 0, group => $group, command => $command, left => $left };
+    my $job = { kind => $kind, id => $id, limit => $limit + 0, group => $group, command => $command, left => $left };
+    if ($kind eq "d") { @$job{"kind", "ends"} = ("c", 1) }
     if ($kind eq "q") {
         $job->{input} = substr $in, 0, $left, "";
         push @queue, $job;
