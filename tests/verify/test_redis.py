@@ -121,14 +121,15 @@ def test_users_are_those_of_the_inventory(
     which it has words of its own, by a digest of what it listed once it had loaded the inventory's file."""
     (managed,) = [one for one in files.files(environment, member) if one.path == files.USERS]
     wanted = access(environment.secrets.resolve(managed.content).splitlines())
-    found = access(admin("ACL", "LIST"))
+    listed = admin("ACL", "LIST")
+    found = access(listed)
     assert found.keys() == wanted.keys(), f"users: {', '.join(sorted(found))}"
     said = [f"{name} {differs}" for name in wanted for differs in _differs(found[name], wanted[name])]
     assert not said, "; ".join(said)
     assert host.file(files.USERS).sha256sum == managed.digest(environment.secrets.resolve), f"{files.USERS} is another"
     state = _in_effect(host, redis)
     as_loaded = state is not None and state.users_as_loaded
-    assert as_loaded or _as_another(host, admin("ACL", "LIST")), f"commands are not those of {files.USERS}"
+    assert as_loaded or _as_another(host, listed), f"commands are not those of {files.USERS}"
 
 
 @ON_HOST

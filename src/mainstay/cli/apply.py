@@ -8,6 +8,7 @@ import typer
 
 from mainstay import inventory, verify
 from mainstay.cli import reporting, target
+from mainstay.cli.deadline import DEADLINE_MIN, Deadline, seconds_of
 from mainstay.cli.rollout import command_line
 from mainstay.engine import rollout
 from mainstay.errors import UsageError
@@ -22,7 +23,7 @@ def command(
     ] = False,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
     allow_restart: Annotated[bool, typer.Option("--allow-restart", help=target.RESTART_HELP)] = False,
-    deadline: target.Deadline = target.DEADLINE_MIN,
+    deadline: Deadline = DEADLINE_MIN,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/apply.schema.json).")] = False,
 ) -> int:
     """Bring the chosen hosts to what the inventory says, all at once, and verify them.
@@ -47,7 +48,7 @@ def command(
         verb="apply",
         at_once=True,
         allow_restart=allow_restart,
-        deadline_s=target.seconds_of(deadline),
+        deadline_s=seconds_of(deadline),
     )
     verify.warm()
     return reporting.carry_out(

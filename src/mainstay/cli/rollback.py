@@ -8,6 +8,7 @@ import typer
 
 from mainstay import verify
 from mainstay.cli import output, reporting, target
+from mainstay.cli.deadline import DEADLINE_MIN, Deadline, seconds_of
 from mainstay.cli.rollout import command_line
 from mainstay.engine import rollback
 from mainstay.engine.stop import Stop
@@ -25,7 +26,7 @@ def command(
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger and in the hold.")] = "",
     lift: Annotated[bool, typer.Option("--lift", help="Lift the hold, so that the version may run again.")] = False,
     limit: Annotated[str | None, typer.Option(help=target.LIMIT_HELP)] = None,
-    deadline: target.Deadline = target.DEADLINE_MIN,
+    deadline: Deadline = DEADLINE_MIN,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/rollout.schema.json).")] = False,
 ) -> int:
     """Return services to the release before, batch by batch, and hold the version that was left.
@@ -47,7 +48,7 @@ def command(
     if lift:
         return _lift(loaded, service, json)
     verify.warm()
-    request = rollback.Request(command_line(), reason, service, to, tuple(names), target.seconds_of(deadline))
+    request = rollback.Request(command_line(), reason, service, to, tuple(names), seconds_of(deadline))
     return reporting.carry_out(lambda reporter, stop: rollback.rollback(loaded, request, reporter, stop), as_json=json)
 
 

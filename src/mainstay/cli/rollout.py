@@ -9,6 +9,7 @@ import typer
 
 from mainstay import inventory, project, verify
 from mainstay.cli import output, reporting, target
+from mainstay.cli.deadline import DEADLINE_MIN, Deadline, seconds_of
 from mainstay.engine import rollout
 from mainstay.engine.report import RunResult
 from mainstay.engine.stop import Stop
@@ -30,7 +31,7 @@ def command(
     ] = "",
     allow_restart: Annotated[bool, typer.Option("--allow-restart", help=target.RESTART_HELP)] = False,
     limit: Annotated[str | None, typer.Option(help=f"{target.LIMIT_HELP} Needs --env.")] = None,
-    deadline: target.Deadline = target.DEADLINE_MIN,
+    deadline: Deadline = DEADLINE_MIN,
     json: Annotated[bool, typer.Option("--json", help="JSON (docs/json/rollout.schema.json).")] = False,
 ) -> int:
     """Bring staging to what the inventory says, verify it, then production host by host, verified after each batch.
@@ -38,7 +39,7 @@ def command(
     A host or a check that fails puts every host of that environment back as it was. Production takes only a change that
     staging verified. After an interruption, --resume goes on and --abort puts back, from any laptop.
     """
-    seconds = target.seconds_of(deadline)
+    seconds = seconds_of(deadline)
     _check_options(resume=resume, abort=abort, emergency=emergency, reason=reason, limit=limit, env=env)
     environments = _environments(system, env)
     for environment in environments:

@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from mainstay import inventory, project
 from mainstay.cli import output
 from mainstay.errors import UsageError
 from mainstay.inventory import Environment
-from mainstay.transport.shell import DEADLINE_S
 
 TARGET_HELP = "SYSTEM/ENV, for example shop/staging."
 LIMIT_HELP = "Only these hosts: names, roles or patterns (eai-app-*), separated by commas."
 
 RESTART_HELP = "Restart servers for settings that need it now, not only in a window of the inventory."
-
-
-DEADLINE_MIN = DEADLINE_S / 60
-Deadline = Annotated[
-    float,
-    typer.Option(
-        metavar="MINUTES",
-        show_default="60",
-        help="How long one command of an operation may take; then it is ended, and its host has failed.",
-    ),
-]
-
-
-def seconds_of(deadline: float) -> float:
-    """`--deadline` in seconds.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if not 0 < deadline < float("inf"):
-        raise UsageError(f"--deadline: found {deadline:g}, expected minutes, more than 0")
-    return deadline * 60
 
 
 def environment_of(target: str) -> Environment:

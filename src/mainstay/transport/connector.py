@@ -202,9 +202,9 @@ class MainstayConnector(Reached):
         self, shell: Shell, command: str, stdin: bytes = b"", limit: float = 0, group: int = 0
     ) -> Callable[[], Answer]:
         """Sends a command that may change the host; what is returned waits for its answer, raising as `ship` does."""
-        ends = not limit and self.deadline > 0
-        sent = shell.change(command, stdin, limit or self.deadline, group, ends=ends)
-        return partial(self._finished, sent, limit or self.deadline)
+        most = limit or self.deadline
+        sent = shell.change(command, stdin, most, group, ends=not limit and self.deadline > 0)
+        return partial(self._finished, sent, most)
 
     def _finished(self, sent: Future[Answer], limit: float) -> Answer:
         try:
