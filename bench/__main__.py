@@ -64,8 +64,10 @@ def _measure(series: list[Series], store: Store, seconds: float) -> int:
     """Measures until all is done or the time is over; the number of cells that are left."""
     if not store.left(series):
         return 0
-    whole = ground.prepare()
-    place = replace(whole, names=whole.names[: matrix.hosts_of(series, len(whole.names))])
+    needed = matrix.hosts_of(series, ground.HOSTS)
+    # A verification looks at every host that the inventory names: it names those that stand, and no others.
+    whole = ground.prepare(count=max(needed, hosts.standing(ground.LAB)))
+    place = replace(whole, names=whole.names[:needed])
     if place.names:
         say(f"{len(place.names)} hosts in the lab {place.lab!r}")
         hosts.converge(place, say)

@@ -13,7 +13,7 @@ from typing import Any
 from bench import meter
 from bench.errors import BenchError
 from bench.ground import HOSTS, LAB, ROLES, SYSTEM, Ground, prepare
-from mainstay.lab import Lab, Wanted, read_overlay
+from mainstay.lab import Lab, Wanted, read_overlay, state
 from mainstay.lab.addresses import Network
 from mainstay.lab.paths import LabPaths
 from mainstay.transport import multiplex
@@ -31,6 +31,12 @@ def boot(ground: Ground, names: Sequence[str], say: Say) -> None:
     """Boots these hosts; those that run are left as they are."""
     wanted = [Wanted("staging", name, tuple(ROLES), _DEBIAN) for name in names]
     Lab(ground.lab, say).provide(SYSTEM, wanted)
+
+
+def standing(lab: str) -> int:
+    """How many hosts the lab has; none where it is not up."""
+    known = state.load(LabPaths(lab))
+    return len(known.hosts) if known else 0
 
 
 def network_of(ground: Ground) -> Network:

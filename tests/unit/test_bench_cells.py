@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import matrix
+from bench import __main__ as bench_main
+from bench import ground, hosts, matrix
 from bench.cells import Cell, Row, Series, Store
 from bench.contenders import CONTENDERS
 from bench.errors import BenchError
@@ -81,6 +82,31 @@ def test_hosts_are_as_many_as_a_series_needs() -> None:
     assert matrix.hosts_of(matrix.only(matrix.FULL, "targets"), 20) == 20, "each host stands for many"
     assert matrix.hosts_of(matrix.quick(), 20) == 5
     assert matrix.hosts_of([], 20) == 0
+
+
+@pytest.mark.parametrize(("up", "named"), [(0, 5), (5, 5), (20, 20)])
+def test_the_inventory_names_every_host_that_stands_and_no_other(
+    up: int, named: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verification looks at all of them, from the one host that a series is measured on too."""
+    found: list[tuple[int, int]] = []
+
+    def converge(place: ground.Ground, say: object) -> None:
+        found.append((prepared[-1], len(place.names)))
+        raise BenchError("as far as this test goes")
+
+    prepared: list[int] = []
+
+    def prepare(count: int) -> ground.Ground:
+        prepared.append(count)
+        return ground.Ground(tmp_path, ground.LAB, ground.names(count))
+
+    monkeypatch.setattr(ground, "prepare", prepare)
+    monkeypatch.setattr(hosts, "standing", lambda lab: up)
+    monkeypatch.setattr(hosts, "converge", converge)
+    with pytest.raises(BenchError, match="as far as"):
+        bench_main._measure(matrix.quick(), Store(tmp_path), 60)
+    assert found == [(named, 5)]
 
 
 def test_contenders_can_be_left_out() -> None:
