@@ -10,7 +10,7 @@ from mainstay.inventory import ENVIRONMENTS, Environment, load
 from mainstay.inventory.stores import secrets_file
 from mainstay.secrets import SecretStore
 from mainstay.secrets.needed import needed_secrets
-from tests.unit.inventories import SYSTEM, Edit, copied
+from tests.unit.inventories import SYSTEM, Edit, copied, loaded
 from tests.unit.secret_stores import new_identity
 
 SHA = {"1.0.0": "a" * 64, "1.1.0": "b" * 64}
@@ -23,6 +23,16 @@ def pins(**versions: str) -> str:
         lines += [f"  {service}:", f"    version: {version}", "    artefacts:"]
         lines += [f"      {v}: {{file: {SYSTEM}-{service}-{v}.tar, sha256: {sha}}}" for v, sha in SHA.items()]
     return "\n".join(lines) + "\n"
+
+
+def issued(folder: Path, patch: pytest.MonkeyPatch) -> Environment:
+    """Production of the shipped system as it is, with secrets of its own."""
+    new_identity(folder, patch)
+    root = copied(folder)
+    store = SecretStore.open(secrets_file(root, SYSTEM, "production"))
+    by_hand = store.generate(needed_secrets(loaded(root))).by_hand
+    store.update({name: f"issued-{name.lower()}-0123456789" for name in by_hand})
+    return loaded(root)
 
 
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch, *edits: Edit) -> Path:

@@ -15,10 +15,8 @@ from deploys.operations import redis
 from facts.redis import RedisInEffect, RedisState
 from mainstay.errors import InventoryError
 from mainstay.inventory import Environment, Host, load
-from mainstay.secrets import SecretStore
-from mainstay.secrets.identity import VARIABLE, create_identity
-from mainstay.secrets.needed import needed_secrets
 from tests.plan.harness import Planned, plan
+from tests.plan.systems import issued
 from tests.unit.inventories import copied, loaded, messages, unwatched
 
 RULES = "rules: ['+@all', '-@admin', '-@dangerous', '+info']"
@@ -26,16 +24,8 @@ RULES = "rules: ['+@all', '-@admin', '-@dangerous', '+info']"
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """Production of the shipped system with secrets of its own."""
-    folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(folder / "identity.txt"))
-        create_identity(folder / "identity.txt")
-        root = copied(folder)
-        store = SecretStore.open(root / "inventories/everydayai/secrets.production.yaml")
-        by_hand = store.generate(needed_secrets(loaded(root))).by_hand
-        store.update({name: f"issued-{name.lower()}-0123456789" for name in by_hand})
-        yield loaded(root)
+        yield issued(tmp_path_factory.mktemp("project"), patch)
 
 
 @pytest.fixture(scope="module")
