@@ -73,34 +73,6 @@ def parse_state(lines: list[str]) -> RedisState | None:
     return RedisState(True, dict(pairs), "users loaded" in lines[:start])
 
 
-def listed_by_another(config: str, password: str) -> str:
-    """A command that prints the ACL LIST of a second server with the same files, which it ends again.
-
-    Args:
-        config: path of the configuration, which names the file of the users.
-        password: path of the file with the administrator's.
-    """
-    server = f"redis-server {shlex.quote(config)} --port 0 --unixsocket $folder/socket --dir $folder"
-    alone = '--logfile "" --save "" --appendonly no --daemonize no --supervised no'
-    cli = "redis-cli -s $folder/socket --user mainstay --no-auth-warning --raw"
-    return (
-        "folder=$(mktemp -d /tmp/redis-check.XXXXXX); chown redis: $folder; "
-        f"setpriv --reuid=redis --regid=redis --init-groups {server} {alone} >/dev/null 2>&1 & "
-        f'export REDISCLI_AUTH="$(cat {shlex.quote(password)})"; for n in $(seq 100); do '
-        f'[ "$({cli} PING 2>/dev/null)" = PONG ] && break; sleep 0.05; done; '
-        f"{cli} ACL LIST; kill $!; wait $!; rm -rf $folder"
-    )
-
-
-def in_order(lines: list[str]) -> list[str]:
-    """What `IN_ORDER` makes of the same lines."""
-    found = []
-    for words in (line.split() for line in lines):
-        commands = [word for word in words if word[0] in "+-" and word[1:2] != "@"]
-        found.append(" ".join([*(word for word in words if word not in commands), *sorted(commands)]))
-    return sorted(found)
-
-
 def access(lines: list[str]) -> dict[str, frozenset[str]]:
     """Each user of an ACL file or of ACL LIST, and the words on it beside commands, which Redis lists in words of its
     own: on or off, passwords as `#` and their SHA-256, key and channel patterns, what begins a selector."""

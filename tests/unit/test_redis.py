@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploys.components.redis.model import DENIED, may_run
-from facts.redis import IN_ORDER, RedisState, access, in_order, parse_state
+from facts.redis import IN_ORDER, RedisState, access, parse_state
 
 
 @pytest.mark.covers("DF-78")
@@ -66,9 +66,7 @@ def test_users_are_the_same_in_whatever_order_redis_tells_their_commands() -> No
 
     def told(*lines: str) -> str:
         text = "\n".join(lines) + "\n"
-        said = subprocess.run(["bash", "-c", IN_ORDER], input=text, capture_output=True, text=True, check=True).stdout
-        assert in_order(list(lines)) == sorted(said.splitlines())
-        return said
+        return subprocess.run(["bash", "-c", IN_ORDER], input=text, capture_output=True, text=True, check=True).stdout
 
     one = told("user a on ~* -@all +ping +info +client|setname", "user b on ~* +@all -@dangerous +keys")
     assert told("user b on ~* +@all -@dangerous +keys", "user a on ~* -@all +client|setname +ping +info") == one
