@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from deploys.components.nginx import certificate, files, model
 from facts.certificates import LiveCertificate, parse_certificate
-from mainstay.inventory import Environment, HealthCheck, Host
+from mainstay.inventory import Environment, HealthCheck, Host, Service
 
 ON_HOSTS = pytest.mark.roles("web", "app", "ml")
 ON_WEB = pytest.mark.roles("web")
@@ -47,18 +46,25 @@ def nginx(environment: Environment) -> model.Section:
 def ask(host: Any, nginx: model.Section) -> Ask:
     """Asks this very host for a path of one site."""
 
-    def asked(name: str, path: str, scheme: str = "https", options: str = "") -> Answer:
+    def asked(name: str, path: str, scheme: str = "https") -> Answer:
         port = nginx.https_port if scheme == "https" else nginx.http_port
-        url = shlex.quote(f"{scheme}://{name}:{port}{path}")
-        resolve = f"--resolve {name}:{port}:127.0.0.1"
-        said = host.run(f"curl -sSki --http1.1 --max-time 10 {resolve} {options} {url}")
+        said = host.run(_curl(name, port, path, scheme))
         assert said.rc == 0, f"{scheme}://{name}{path}: {said.stderr.strip()}"
-        head, _, body = said.stdout.replace("\r\n", "\n").partition("\n\n")
-        first, *rest = head.splitlines()
-        headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in rest if ":" in line)}
-        return Answer(int(first.split()[1]), headers, body)
+        return _answer(said.stdout)
 
     return asked
+
+
+def _curl(name: str, port: int, path: str, scheme: str = "https") -> str:
+    url = shlex.quote(f"{scheme}://{name}:{port}{path}")
+    return f"curl -sSki --http1.1 --max-time 10 --resolve {name}:{port}:127.0.0.1 {url}"
+
+
+def _answer(said: str) -> Answer:
+    head, _, body = said.replace("\r\n", "\n").partition("\n\n")
+    first, *rest = head.splitlines()
+    headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in rest if ":" in line)}
+    return Answer(int(first.split()[1]), headers, body)
 
 
 @ON_HOSTS
@@ -145,37 +151,75 @@ def test_upstreams_name_every_host_of_the_service(host: Any, environment: Enviro
 @ON_WEB
 @pytest.mark.covers("DF-57")
 def test_reaches_every_app_host_itself(host: Any, environment: Environment, nginx: model.Section) -> None:
-    for name in {service for site in nginx.sites.values() for service in site.proxy.values()}:
-        service = environment.services[name]
-        if name not in environment.releases:
-            continue
+    """By one curl: where hosts and services are many, a program for each would be most of what this suite costs."""
+    wanted = {}
+    for service in _proxied(environment, nginx):
+        first = service.health[0]
         for other in environment.hosts_of(service.role):
-            url = f"http://{model.listen_address(other)}:{service.port}{service.health[0].path}"
-            said = host.run(f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 5 {shlex.quote(url)}")
-            wanted = str(service.health[0].expect_status)
-            assert said.stdout == wanted, f"{url} answers {said.stdout}: {said.stderr.strip()}"
+            wanted[f"http://{model.listen_address(other)}:{service.port}{first.path}"] = str(first.expect_status)
+    if not wanted:
+        return
+    urls = " ".join(f"-o /dev/null {shlex.quote(url)}" for url in wanted)
+    told = "%{url_effective} %{http_code} %{errormsg}\\n"
+    said = host.run(f"curl -sgZ --parallel-max 20 --max-time 5 -w '{told}' {urls}").stdout
+    found = {url: (status, why) for url, status, why in (line.split(" ", 2) for line in said.splitlines())}
+    for url, status in wanted.items():
+        answer, why = found.get(url, ("nothing", ""))
+        assert answer == status, f"{url} answers {answer}: {why}"
+
+
+def _proxied(environment: Environment, nginx: model.Section) -> list[Service]:
+    """The services behind sites that have a release."""
+    names = sorted({name for site in nginx.sites.values() for name in site.proxy.values()})
+    return [environment.services[name] for name in names if name in environment.releases]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request to a service by way of a site, and what became of it."""
+    """A request to a service by way of a site, and what became of it; `logged`: the site's own lines about it."""
 
     url: str
     service: str
     check: HealthCheck | None
     answer: Answer
-    mark: str
+    logged: list[str]
+
+
+# All requests side by side, each with a name that is the run's own, and what nginx wrote of them. The host makes the
+# name: a command that is another one in each run cannot be asked ahead, and ends all that was. nginx writes a line when
+# the client has had its answer already, and a service's own nginx may write into the same file before it.
+_MARKED = """folder=$(mktemp -d /tmp/mainstay-verify.XXXXXXXXXX); mark=${{folder##*/}}
+{requests}
+wait
+for try in 1 2 3 4 5; do [ "$(grep -cF "$mark" {log})" -ge {count} ] && break; sleep 0.2; done
+sleep 0.2
+for answer in "$folder"/*; do echo "$mark ${{answer##*/}}"; cat "$answer"; echo; done
+echo "$mark log"; grep -F "$mark" {log}; rm -rf "$folder"
+"""
 
 
 @pytest.fixture(scope="module")
-def asked(ask: Ask, environment: Environment, nginx: model.Section) -> list[Asked]:
+def asked(host: Any, environment: Environment, nginx: model.Section) -> list[Asked]:
     """Every health check that clients can ask for by a site; where a prefix leads to none, the prefix itself."""
+    sites = [
+        (site.names(environment)[0], question)
+        for site in nginx.sites.values()
+        for question in _questions(environment, site)
+    ]
+    requests = [
+        f'{_curl(name, nginx.https_port, path)} -A "$mark-{at:03}." > "$folder/{at:03}" 2>&1 &'
+        for at, (name, (_, path, _)) in enumerate(sites)
+    ]
+    if not requests:
+        return []
+    said = host.check_output(_MARKED.format(requests="\n".join(requests), log=ACCESS_LOG, count=len(requests)))
+    mark = said.split(" ", 1)[0]
+    *answers, log = re.split(rf"(?m)^{re.escape(mark)} \w+\n", said)[1:]
     found = []
-    for site in nginx.sites.values():
-        name = site.names(environment)[0]
-        for service, path, check in _questions(environment, site):
-            mark = f"verify-{uuid4().hex}"
-            found.append(Asked(f"{name}{path}", service, check, ask(name, path, options=f"-A {mark}"), mark))
+    for at, ((name, (service, path, check)), text) in enumerate(zip(sites, answers, strict=True)):
+        assert text.startswith("HTTP/"), f"https://{name}{path}: {text.strip()}"
+        logged = [line for line in log.splitlines() if f"{mark}-{at:03}." in line]
+        found.append(Asked(f"{name}{path}", service, check, _answer(text.removesuffix("\n")), logged))
     return found
 
 
@@ -207,15 +251,15 @@ def test_services_answer_through_their_sites(asked: list[Asked]) -> None:
 @ON_WEB
 @pytest.mark.covers("NX-01")
 def test_each_prefix_leads_to_the_service_that_it_names(
-    host: Any, environment: Environment, nginx: model.Section, asked: list[Asked]
+    environment: Environment, nginx: model.Section, asked: list[Asked]
 ) -> None:
     """As nginx itself wrote: which servers it asked for these very requests.
 
     Where a host has the app's nginx too, that writes into the same log which instances it asked in its turn.
     """
     for one in asked:
-        said = host.run(f"grep -F {one.mark} {ACCESS_LOG}").stdout
-        found = [set(re.split(r", | : ", upstream)) for upstream in re.findall(r'upstream="([^"]+)"', said)]
+        said = re.findall(r'upstream="([^"]+)"', "\n".join(one.logged))
+        found = [set(re.split(r", | : ", upstream)) for upstream in said]
         service = environment.services[one.service]
         # nginx names the upstream where every server of it has failed of late.
         known = {where.split()[0] for where in files.servers(environment, nginx, service)}
