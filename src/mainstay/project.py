@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -126,7 +126,8 @@ def extend_path(package: ModuleType) -> None:
 @cache
 def install() -> None:
     """Make `deploys`, `facts` and `tests.verify` importable from both layers; safe to call again."""
-    sys.meta_path.insert(0, _LayeredFinder())
+    # Behind pytest's own, which has to find the modules whose assertions it rewrites.
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), _LayeredFinder())
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in LAYERED and hasattr(module, "__path__"):
             extend_path(module)

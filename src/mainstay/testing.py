@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,12 @@ def tunnels(environment: Environment) -> Iterator[Tunnels]:
     found = Tunnels(environment)
     yield found
     found.close()
+
+
+def anew(host: Any) -> AbstractContextManager[None]:
+    """For a check that waits: what it asks in here is asked now. Plain testinfra knows nothing else."""
+    found: AbstractContextManager[None] = getattr(host.backend, "anew", nullcontext)()
+    return found
 
 
 def _spec(name: str) -> str:

@@ -82,3 +82,10 @@ except Exception as error:
     assert run(code, root).startswith(
         "UsageError deploys/components/extra/model.py: found ModuleNotFoundError (No module named 'nosuch'), expected"
     )
+
+
+def test_pytest_still_finds_what_it_rewrites() -> None:
+    """Else a verification that is run by hand says `AssertionError`, and not what was found."""
+    project.install()
+    names = [getattr(finder, "__name__", type(finder).__name__) for finder in sys.meta_path]
+    assert names.index("AssertionRewritingHook") < names.index("_LayeredFinder") < names.index("PathFinder")

@@ -19,6 +19,7 @@ from deploys.components.monitoring.rule import duration
 from deploys.components.service.files import running_on
 from mainstay import ports
 from mainstay.inventory import Environment, Host
+from mainstay.testing import anew
 
 LEAST = {"User": "prometheus", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict"}
 ON_SERVER = pytest.mark.roles("monitoring")
@@ -338,7 +339,7 @@ def _settle(host: Any, wrong: Callable[[], list[str]], own: Section, more: float
     """Nothing is wrong after three measurements and `more` seconds: what has just started has none yet."""
     deadline = time.monotonic() + 3 * own.interval + more
     found = wrong()
-    with host.backend.anew():
+    with anew(host):
         while found and time.monotonic() < deadline:
             time.sleep(1)
             found = wrong()
