@@ -46,6 +46,8 @@ def _bench(options: argparse.Namespace) -> int:
         series = matrix.only(series, options.only)
     if options.hosts:
         series = [one for one in series if one.hosts == options.hosts]
+    if options.rtt is not None:
+        series = [one for one in series if one.rtt_ms == options.rtt]
     series = matrix.without(series, options.without)
     if options.runs:
         series = matrix.at_most(series, options.runs)
@@ -112,6 +114,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few runs, and not the cases that take long")
     parser.add_argument("--only", metavar="CASE", choices=list(CONTENDERS), help=f"one of {', '.join(CONTENDERS)}")
     parser.add_argument("--hosts", type=int, metavar="N", help="only what is measured on N hosts")
+    parser.add_argument("--rtt", type=int, metavar="MS", help="only what is measured over a round trip of MS: 0 or 40")
     parser.add_argument("--runs", type=int, metavar="N", help="no more than N runs of each; later ones add to them")
     parser.add_argument("--without", metavar="NAME", action="append", default=[], help="a contender to leave out")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured")

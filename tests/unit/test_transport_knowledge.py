@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,3 +211,29 @@ def test_a_new_check_is_answered_before_what_follows_it(one_by_one: Shell, tmp_p
     assert replay.run("echo first").out == b"first\n"
     replay.run(f"sleep 0.2; echo made > {tmp_path}/made")
     assert replay.run(look).out == b"made\n"
+
+
+@pytest.mark.parametrize("every", [1, 3, 10])
+def test_commands_that_are_others_in_each_run_do_not_have_the_rest_asked_again_each_time(
+    one_by_one: Shell, tmp_path: Path, every: int
+) -> None:
+    """Of sixty commands each `every`-th has a mark of its own run; all count themselves, between checks that think."""
+
+    def suite(run: str) -> list[str]:
+        marks = [f"-{run}" if number % every == 0 else "" for number in range(60)]
+        return [f"echo x >> {tmp_path}/all; echo {number}{mark}" for number, mark in enumerate(marks)]
+
+    replay = Replay(one_by_one, [Question(command, 120) for command in suite("before")])
+    for number, command in enumerate(suite("now")):
+        time.sleep(0.03)
+        assert replay.run(command).out.decode().split("-")[0].strip() == str(number)
+    assert len((tmp_path / "all").read_text().splitlines()) < 3 * 60
+
+
+def test_checks_that_are_left_out_this_time_are_passed_over(one_by_one: Shell) -> None:
+    """Behind a command that nobody expected as well, however many they are."""
+    script = [f"echo {number}" for number in range(100)]
+    replay = Replay(one_by_one, [Question(command, 120) for command in script])
+    wanted = ["echo 3", "echo new", "echo 70", "echo 71", "echo 99"]
+    assert [replay.run(command).out.decode() for command in wanted] == ["3\n", "new\n", "70\n", "71\n", "99\n"]
+    assert len(replay._ahead) == 0

@@ -32,7 +32,9 @@ class Replay:
 
     Checks only read, and some wait (for a clock, for a unit), so that what a command answers may depend on those before
     it: the host runs them one by one, as they came last time. One that was not asked last time ends what is ahead; what
-    followed in its place is sent again behind it.
+    followed in its place is sent again behind it: as many as were expected since the one before it, and more with each
+    that is. So commands that are others in each run (a date, a mark) cost a host a few more, and not the rest of the
+    suite each time.
     """
 
     def __init__(self, shell: Shell, script: Sequence[Question]) -> None:
@@ -41,6 +43,8 @@ class Replay:
         self._script = list(script)
         self._next = 0  # the place in the script of the first that is ahead
         self._ahead: deque[tuple[Question, Future[Answer]]] = deque()
+        self._most = len(self._script)  # how many may be ahead
+        self._used = 0  # how many answers were taken since the last command that nobody expected
         self.asked: list[Question] = []
         self.anew = False
         self._send_ahead()
@@ -62,21 +66,29 @@ class Replay:
             return self._unexpected(question)
         for _ in range(place):
             self._ahead.popleft()
+        sent = self._ahead.popleft()[1]
         self._next += place + 1
-        return result(self._ahead.popleft()[1], question.limit)
+        self._used += 1
+        if 2 * len(self._ahead) <= self._most:
+            self._most *= 2
+            self._send_ahead()
+        return result(sent, question.limit)
 
     def _unexpected(self, question: Question) -> Answer:
+        beyond = self._next + len(self._ahead)
         if self._ahead:
             self._ahead.clear()
             self._shell.forget()
         (sent,) = self._shell.ask_all([question])
-        self._next += 1
+        later = self._script[beyond:]
+        self._next = beyond + later.index(question) + 1 if question in later else self._next + 1
+        self._most, self._used = max(1, self._used), 0
         self._send_ahead()
         return result(sent, question.limit)
 
     def _send_ahead(self) -> None:
-        rest = self._script[self._next :]
-        self._ahead.extend(zip(rest, self._shell.ask_all(rest), strict=True))
+        more = self._script[self._next + len(self._ahead) : self._next + self._most]
+        self._ahead.extend(zip(more, self._shell.ask_all(more), strict=True))
 
 
 class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not seen
