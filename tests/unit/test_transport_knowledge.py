@@ -237,3 +237,21 @@ def test_checks_that_are_left_out_this_time_are_passed_over(one_by_one: Shell) -
     wanted = ["echo 3", "echo new", "echo 70", "echo 71", "echo 99"]
     assert [replay.run(command).out.decode() for command in wanted] == ["3\n", "new\n", "70\n", "71\n", "99\n"]
     assert len(replay._ahead) == 0
+
+
+def test_a_host_without_a_past_is_asked_what_the_one_before_it_was_in_this_run(
+    one_by_one: Shell, tmp_path: Path
+) -> None:
+    """Suite by suite, as pytest goes over hosts: the second suite is on neither host's list when its turn comes."""
+    first, second = (["echo a", "echo b"], ["echo c", f"cat {tmp_path}/later || echo none", "echo d"])
+    leader = Replay(one_by_one, [])
+    follower: Replay | None = None
+    for suite in (first, second):
+        for command in suite:
+            leader.run(command)
+        follower = follower or Replay(one_by_one, leader.asked)
+        follower.run(suite[0])
+        assert [question.command for question, _ in follower._ahead] == suite[1:]
+        for command in suite[1:]:
+            follower.run(command)
+    assert follower is not None and follower.asked == leader.asked

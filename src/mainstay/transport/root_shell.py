@@ -38,9 +38,9 @@ class Replay:
     """
 
     def __init__(self, shell: Shell, script: Sequence[Question]) -> None:
-        """`shell`: one that runs questions one by one."""
+        """`shell`: one that runs questions one by one; `script` may grow: it may be what another host is asked."""
         self._shell = shell
-        self._script = list(script)
+        self._script = script
         self._next = 0  # the place in the script of the first that is ahead
         self._ahead: deque[tuple[Question, Future[Answer]]] = deque()
         self._most = len(self._script)  # how many may be ahead
@@ -69,7 +69,7 @@ class Replay:
         sent = self._ahead.popleft()[1]
         self._next += place + 1
         self._used += 1
-        if 2 * len(self._ahead) <= self._most:
+        if 2 * len(self._ahead) <= self._most < len(self._script):
             self._most *= 2
             self._send_ahead()
         return result(sent, question.limit)
@@ -140,11 +140,15 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
         if self._replay is None or self._shell is None or not self._shell.alive:
             self._shell = Link(self.routes(self.hostname)).shell(side_by_side=1)
             kind = self.alike(self.hostname)
-            script = self._memory.of(self.hostname, kind) if self._memory and not self._replay else []
-            self._replay = Replay(self._shell, script)
+            self._replay = Replay(self._shell, self._script(kind) if self._memory and not self._replay else [])
             if self._memory:
                 self.opened |= {self.hostname: self._replay.asked, kind: self._replay.asked}
         return self._replay
+
+    def _script(self, kind: str) -> Sequence[Question]:
+        """What was asked last time, or else what is asked in this run of the host of this kind that came before."""
+        known = self._memory.of(self.hostname, kind) if self._memory else []
+        return known or self.opened.get(kind, [])
 
 
 def register(memory: Memory, alike: Callable[[str], str], routes: Callable[[str], Route]) -> None:
