@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import record, sittings
 from bench.bars import BARS, outside_apt, start_of, values
 from bench.cells import Row, Rows
+from bench.matrix import RIVALS
 from bench.plot import drawing
 from bench.statistics import Summary, shown, summary
 
@@ -194,8 +195,9 @@ def _sittings(rows: Rows, row: Row) -> str:
 
 
 def _mine(row: Row) -> str:
-    """Which of Mainstay's runs does the same as this one."""
-    if row.case in ("first", "line", "noop") and row.contender in _PASSES:
+    """Which of Mainstay's runs this one is held against."""
+    whole = row.case == "first" and row.contender in RIVALS  # as their bars have it
+    if row.case in ("first", "line", "noop") and row.contender in _PASSES and not whole:
         return "mainstay-pass"
     return _AGAINST.get(row.contender, "mainstay")
 
