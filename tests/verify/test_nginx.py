@@ -189,12 +189,13 @@ class Asked:
 # name: a command that is another one in each run cannot be asked ahead, and ends all that was. nginx writes a line when
 # the client has had its answer already, and a service's own nginx may write into the same file before it.
 _MARKED = """folder=$(mktemp -d /tmp/mainstay-verify.XXXXXXXXXX); mark=${{folder##*/}}
+trap 'rm -rf "$folder"' EXIT; trap 'exit 1' HUP INT TERM
 {requests}
 wait
 for try in 1 2 3 4 5; do [ "$(grep -cF "$mark" {log})" -ge {count} ] && break; sleep 0.2; done
 sleep 0.2
 for answer in "$folder"/*; do echo "$mark ${{answer##*/}}"; cat "$answer"; echo; done
-echo "$mark log"; grep -F "$mark" {log}; rm -rf "$folder"
+echo "$mark log"; grep -F "$mark" {log} || true
 """
 
 
