@@ -41,7 +41,8 @@ NAMES = {
 # What each contender's start-up is, and against which of Mainstay's runs it is held.
 _STARTS = {"mainstay-first": "mainstay", "mainstay-kept": "mainstay"}
 _AGAINST = {"pyinfra-open": "mainstay-open", "floor-open": "mainstay-open"}
-_PASSES = {"pyinfra", "ansible", "mitogen"}
+# Who is held against the pass of changes alone; Ansible in a first apply, as its bars have it, against all of it.
+_PASSES = {"first": {"pyinfra"}, "line": {"pyinfra", *RIVALS}, "noop": {"pyinfra", *RIVALS}}
 _NO_START = ("-open",)
 
 
@@ -196,8 +197,7 @@ def _sittings(rows: Rows, row: Row) -> str:
 
 def _mine(row: Row) -> str:
     """Which of Mainstay's runs this one is held against."""
-    whole = row.case == "first" and row.contender in RIVALS  # as their bars have it
-    if row.case in ("first", "line", "noop") and row.contender in _PASSES and not whole:
+    if row.contender in _PASSES.get(row.case, ()):
         return "mainstay-pass"
     return _AGAINST.get(row.contender, "mainstay")
 

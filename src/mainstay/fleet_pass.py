@@ -23,6 +23,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.util import exec_file
 
 from mainstay.context import AHEAD, TOGETHER
+from mainstay.hostkit import marker
 from mainstay.outcome import FleetOutcome, OpOutcome
 from mainstay.plan_notes import IRREVERSIBLE, notes_of
 from mainstay.transport.connector import connector_of
@@ -53,11 +54,6 @@ def state_over(hosts: list[tuple[str, dict[str, Any]]], groups: Mapping[str, Any
     state.init(inventory, config)
     config.lock_current_state()
     return state
-
-
-def marker(run_id: str | None) -> str:
-    """What commands of a run begin with, so that a host can tell which of its processes work for which run."""
-    return f": mainstay-run={run_id}; " if run_id else ""
 
 
 class Pass:

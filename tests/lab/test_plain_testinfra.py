@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.laptop import ROOT, SYSTEM, Done, Laptop
+from tests.lab.laptop import ROOT, SYSTEM, Laptop
 
 STAGING = f"{SYSTEM}/staging"
 PSQL = "runuser -u postgres -- psql -q"
@@ -25,10 +25,8 @@ BY_HAND = {
 Checks = dict[tuple[str, str, str], tuple[bool, str]]
 
 
-def told(report: Path, done: Done) -> Checks:
+def by_check(rows: list[dict[str, Any]]) -> Checks:
     """Verdict and reason, by host, component and check."""
-    assert done.code in (0, 1), done.text
-    rows = [json.loads(line) for line in report.read_text().splitlines()]
     found = {(row["host"], row["component"], row["check"]): (row["ok"], row["reason"]) for row in rows}
     assert len(found) == len(rows)
     return found
@@ -44,15 +42,15 @@ def by_plain_testinfra(laptop: Laptop, hosts: list[str], components: set[str], f
     words = ["--inventory", STAGING, "--hosts", shown, "--mainstay-report", str(report)]
     words += [str(ROOT / "tests" / "verify" / f"test_{name}.py") for name in sorted(components)]
     own = replace(laptop, variables={"PYTHONPATH": str(ROOT)})
-    return told(report, own.run(sys.executable, "-m", "pytest", *options, *words, timeout=900))
+    done = own.run(sys.executable, "-m", "pytest", *options, *words, timeout=900)
+    assert done.code in (0, 1), done.text
+    return by_check([json.loads(line) for line in report.read_text().splitlines()])
 
 
 def by_mainstay(laptop: Laptop) -> Checks:
     done = laptop.mainstay("verify", STAGING, "--json")
     assert done.code in (0, 1), done.text
-    found = {(c["host"], c["component"], c["check"]): (c["ok"], c["reason"]) for c in done.json["checks"]}
-    assert len(found) == len(done.json["checks"])
-    return found
+    return by_check(done.json["checks"])
 
 
 def remembered(laptop: Laptop) -> dict[str, dict[str, list[Any]]]:

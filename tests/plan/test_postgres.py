@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,9 @@ import pytest
 
 from deploys.components.postgres import files
 from mainstay.inventory import Environment, Host
-from tests.plan.systems import issued
 from tests.unit.inventories import copied, loaded, messages, unwatched
 
 APP = "everydayai_app"
-
-
-@pytest.fixture(scope="module")
-def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield issued(tmp_path_factory.mktemp("project"), patch)
-
-
-@pytest.fixture(scope="module")
-def db(env: Environment) -> Host:
-    return env.hosts["eai-db-1"]
 
 
 def text_of(env: Environment, host: Host, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,20 +15,8 @@ from facts.postgres import ClusterExists, PgDatabases, PgPrivileges, PgRoles, Pg
 from mainstay.errors import SecretError
 from mainstay.inventory import Environment, Host
 from tests.plan.harness import Planned, plan
-from tests.plan.systems import issued
 
 APP = "everydayai_app"
-
-
-@pytest.fixture(scope="module")
-def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield issued(tmp_path_factory.mktemp("project"), patch)
-
-
-@pytest.fixture(scope="module")
-def db(env: Environment) -> Host:
-    return env.hosts["eai-db-1"]
 
 
 def roles_as_wanted(env: Environment, **changed: dict[str, Any]) -> dict[str, RoleState]:

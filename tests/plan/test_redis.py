@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,9 @@ from facts.redis import RedisInEffect, RedisState
 from mainstay.errors import InventoryError
 from mainstay.inventory import Environment, Host, load
 from tests.plan.harness import Planned, plan
-from tests.plan.systems import issued
 from tests.unit.inventories import copied, loaded, messages, unwatched
 
 RULES = "rules: ['+@all', '-@admin', '-@dangerous', '+info']"
-
-
-@pytest.fixture(scope="module")
-def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield issued(tmp_path_factory.mktemp("project"), patch)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.engine import ledger, scripts
+from mainstay import hostkit
+from mainstay.engine import ledger
 from mainstay.engine.ledger import Row
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=40)
@@ -121,7 +122,7 @@ class HostScript:
         self.root = root
 
     def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        text = scripts.inline("ledger", *arguments)
+        text = hostkit.inline("ledger", *arguments)
         variables = {"MAINSTAY_ROOT": str(self.root), "PATH": "/usr/bin:/bin"}
         return subprocess.run(
             ["bash", "-c", text], input=stdin, capture_output=True, text=True, check=False, env=variables

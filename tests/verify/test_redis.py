@@ -14,8 +14,7 @@ import pytest
 from deploys.components.redis import files
 from deploys.components.redis.model import ADMIN, UNIT, Section, User, clients, section
 from facts.redis import RedisInEffect, RedisState, access
-from mainstay import ports
-from mainstay.engine import scripts
+from mainstay import hostkit, ports
 from mainstay.inventory import Environment, Host
 from mainstay.tunnel import Tunnels
 
@@ -157,7 +156,7 @@ def _differs(found: frozenset[str], wanted: frozenset[str]) -> list[str]:
 def _as_another(host: Any) -> bool:
     """Whether a second server lists the same of the same file: nobody wrote down what this one listed at first, as it
     was not Mainstay that brought the host here. So the script is not there either, and comes with the question."""
-    done = host.run(f"bash -c {shlex.quote(scripts.inline('redis-control', 'users'))}")
+    done = host.run(f"bash -c {shlex.quote(hostkit.inline('redis-control', 'users'))}")
     return bool(done.rc == 0)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from mainstay import hostkit
 from mainstay.engine import scripts
 from mainstay.errors import HostError
 from mainstay.fleet import Fleet
@@ -68,7 +69,7 @@ def set_on(fleet: Fleet, names: Iterable[str], hold: Hold) -> None:
         HostError: a host could not write it.
     """
     text = json.dumps(asdict(hold), sort_keys=True)
-    _on(fleet, names, scripts.inline("holds", "set", hold.service), stdin=text + "\n")
+    _on(fleet, names, hostkit.inline("holds", "set", hold.service), stdin=text + "\n")
 
 
 def lift(fleet: Fleet, names: Iterable[str], service: str) -> None:
@@ -77,7 +78,7 @@ def lift(fleet: Fleet, names: Iterable[str], service: str) -> None:
     Raises:
         HostError: a host could not be asked.
     """
-    _on(fleet, names, scripts.inline("holds", "lift", service))
+    _on(fleet, names, hostkit.inline("holds", "lift", service))
 
 
 def _on(fleet: Fleet, names: Iterable[str], command: str, stdin: str = "") -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from mainstay.engine import scripts
+from mainstay import hostkit
 from mainstay.engine.gate import taken
 from mainstay.errors import HostError, LeaseError
 from mainstay.fleet import Fleet
@@ -107,7 +107,7 @@ class Lease:
         self._stop = threading.Event()
 
     def _take_one(self, name: str) -> None:
-        script = scripts.inline("lease", json.dumps(self.holder, sort_keys=True))
+        script = hostkit.inline("lease", json.dumps(self.holder, sort_keys=True))
         started = awake()
         stream = None
         try:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from mainstay.engine import scripts
+from mainstay import hostkit
 from mainstay.errors import HostError
 from mainstay.fleet import Fleet
 from mainstay.secrets import mask
@@ -138,7 +138,7 @@ def _row(line: str) -> tuple[Row | None, str]:
 
 
 def _read_from(fleet: Fleet, name: str) -> Ledger:
-    return read(fleet.shell(name, scripts.inline("ledger", "read")).splitlines())
+    return read(fleet.shell(name, hostkit.inline("ledger", "read")).splitlines())
 
 
 def numbered(row: Row, ledger: Ledger) -> Row:
@@ -164,7 +164,7 @@ def append(fleet: Fleet, row: Row, known: Ledger | None = None, attempts: int = 
         ledger = known if known is not None and attempt == 0 else _read_from(fleet, row.host)
         line = encode(numbered(row, ledger))
         try:
-            fleet.shell(row.host, scripts.inline("ledger", "append", ledger.head), stdin=line + "\n")
+            fleet.shell(row.host, hostkit.inline("ledger", "append", ledger.head), stdin=line + "\n")
         except HostError as moved:
             if "has moved on" not in str(moved):
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mainstay import outside
+from mainstay import hostkit, outside
 from mainstay.engine import ledger, runs, scripts, snapshot
 from mainstay.engine.report import PutBack
 from mainstay.engine.writer import Writer
@@ -59,7 +59,7 @@ def _group(writer: Writer, names: list[str]) -> list[PutBack]:
     run = writer.meta.run
     # What the host still does for a connection that broke is finished, or has undone itself, before it is put back.
     settled = runs.settle(writer.fleet, names, run)
-    command = f'({scripts.inline("journal", "back", run, run=run)}\n) 2>&1; echo "status=$?"'
+    command = f'({hostkit.inline("journal", "back", run, run=run)}\n) 2>&1; echo "status=$?"'
     answers = scripts.ask(writer.fleet, settled.said, command, timeout=BACK_S)
     states = snapshot.read(writer.fleet, answers.said)
     results = [PutBack(name, ok=False, left=[why]) for name, why in {**settled.failed, **answers.failed}.items()]

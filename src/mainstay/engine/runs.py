@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from mainstay import hostkit
 from mainstay.engine import scripts
 from mainstay.engine.snapshot import BACK, DONE, ENDED, INCOMPLETE, VERIFIED, HostState
 from mainstay.errors import GateError
@@ -134,15 +135,15 @@ def check_resumable(environment: Environment, run: OpenRun, verb: str, change: s
 def open_on(fleet: Fleet, names: Iterable[str], meta: Meta) -> scripts.Answers:
     """Opens the run's journal on each host, before anything changes there."""
     text = json.dumps(asdict(meta), sort_keys=True)
-    return scripts.ask(fleet, names, scripts.inline("runs", "open", meta.run, text))
+    return scripts.ask(fleet, names, hostkit.inline("runs", "open", meta.run, text))
 
 
 def mark(fleet: Fleet, names: Iterable[str], run: str, state: str) -> scripts.Answers:
     """Sets the state of the run's journal on each host."""
-    return scripts.ask(fleet, names, scripts.inline("journal", "mark", run, state))
+    return scripts.ask(fleet, names, hostkit.inline("journal", "mark", run, state))
 
 
 def settle(fleet: Fleet, names: Iterable[str], run: str) -> scripts.Answers:
     """Waits until nothing that an interrupted laptop started for this run is still at work on the hosts."""
-    command = scripts.inline("runs", "settle", run, str(SETTLE_S))
+    command = hostkit.inline("runs", "settle", run, str(SETTLE_S))
     return scripts.ask(fleet, names, command, timeout=SETTLE_S + 30)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mainstay import hostkit
 from mainstay.engine import ledger, scripts
 from mainstay.engine.holds import Hold
 from mainstay.fleet import Fleet
@@ -85,7 +86,7 @@ class HostState:
 
 def read(fleet: Fleet, names: Iterable[str]) -> dict[str, HostState]:
     """The state of each host, asked side by side; a fleet that a run writes to does not ask for its own lease."""
-    command = scripts.inline("snapshot", fleet.environment.system, *(["writer"] if fleet.run_id else []))
+    command = hostkit.inline("snapshot", fleet.environment.system, *(["writer"] if fleet.run_id else []))
     wanted = list(names)
     answers = scripts.ask(fleet, wanted, command, timeout=60)
     states = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from mainstay import hostkit
 from mainstay.engine import lease, ledger, runs, scripts, snapshot
 from mainstay.engine.report import Reporter
 from mainstay.engine.stop import Stop
@@ -113,7 +114,7 @@ class Writer:
         failed = {name: state.reason for name, state in states.items() if not state.reachable}
         if adopt:
             plain = [name for name, state in states.items() if state.plain]
-            failed |= scripts.ask(self.fleet, plain, scripts.inline("managed", "adopt", self.meta.run)).failed
+            failed |= scripts.ask(self.fleet, plain, hostkit.inline("managed", "adopt", self.meta.run)).failed
         rows = {name: self._row(state, result, reason) for name, state in states.items() if name not in failed}
 
         def append(name: str) -> None:

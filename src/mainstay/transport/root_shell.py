@@ -140,15 +140,17 @@ class RootShell(BaseBackend):  # type: ignore[misc]  # testinfra's types are not
         if self._replay is None or self._shell is None or not self._shell.alive:
             self._shell = Link(self.routes(self.hostname)).shell(side_by_side=1)
             kind = self.alike(self.hostname)
-            self._replay = Replay(self._shell, self._script(kind) if self._memory and not self._replay else [])
+            self._replay = Replay(self._shell, self._script(kind))
             if self._memory:
                 self.opened |= {self.hostname: self._replay.asked, kind: self._replay.asked}
         return self._replay
 
     def _script(self, kind: str) -> Sequence[Question]:
-        """What was asked last time, or else what is asked in this run of the host of this kind that came before."""
-        known = self._memory.of(self.hostname, kind) if self._memory else []
-        return known or self.opened.get(kind, [])
+        """What was asked last time, or else what is asked in this run of the host of this kind that came before; none
+        where it is another connection in the middle of a suite."""
+        if self._memory is None or self._replay is not None:
+            return []
+        return self._memory.of(self.hostname, kind) or self.opened.get(kind, [])
 
 
 def register(memory: Memory, alike: Callable[[str], str], routes: Callable[[str], Route]) -> None:
