@@ -12,7 +12,9 @@ import pytest
 
 from deploys.components.frontend.files import settings
 from deploys.components.frontend.model import Section, section
+from deploys.components.nginx import asking
 from deploys.components.nginx import model as nginx
+from deploys.components.nginx.asking import Answer
 from deploys.components.release.files import base_of
 from mainstay.inventory import Environment
 
@@ -40,21 +42,17 @@ def site_of(environment: Environment, frontend: Section) -> nginx.Site | None:
 
 @pytest.fixture(scope="module")
 def ask(host: Any, environment: Environment, frontend: Section) -> Any:
-    """Asks this very host for a path of the site; gives status, headers in lower case, and body."""
+    """Asks this very host for a path of the site; nothing where nginx serves none."""
     site = site_of(environment, frontend)
     if site is None:
         return None
     name = site.names(environment)[0]
     port = nginx.section(environment).https_port
 
-    def asked(path: str) -> tuple[int, dict[str, str], str]:
-        url = shlex.quote(f"https://{name}:{port}{path}")
-        said = host.run(f"curl -sSki --http1.1 --max-time 10 --resolve {name}:{port}:127.0.0.1 {url}")
+    def asked(path: str) -> Answer:
+        said = host.run(asking.curl(name, port, path))
         assert said.rc == 0, f"{path}: {said.stderr.strip()}"
-        head, _, body = said.stdout.replace("\r\n", "\n").partition("\n\n")
-        first, *rest = head.splitlines()
-        headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in rest)}
-        return int(first.split()[1]), headers, body
+        return asking.answer(said.stdout)
 
     return asked
 
@@ -70,9 +68,9 @@ def test_serves_the_pinned_build(host: Any, ask: Any, environment: Environment, 
         return
     version = environment.releases[frontend.service].version
     build = json.loads(host.file(f"{base}/releases/{version}/dist/build.json").content_string)["build"]
-    status, _, body = ask("/")
-    assert status == 200, f"/ answers {status}"
-    assert build in body, f"/ does not name build {build} of {version}"
+    answer = ask("/")
+    assert answer.status == 200, f"/ answers {answer.status}"
+    assert build in answer.body, f"/ does not name build {build} of {version}"
 
 
 @ON_WEB
@@ -80,7 +78,7 @@ def test_serves_the_pinned_build(host: Any, ask: Any, environment: Environment, 
 def test_index_names_this_environment_s_api(ask: Any, environment: Environment, frontend: Section) -> None:
     if not deployed(environment, frontend):
         return
-    _, _, body = ask("/")
+    body = ask("/").body
     for name, value in settings(environment, frontend).items():
         assert f"%{name}%" not in body, f"%{name}% was not filled in"
         assert value in body, f"{name}: {value} is not in the index"
@@ -95,16 +93,17 @@ def test_index_is_asked_for_anew_and_assets_never(ask: Any, environment: Environ
     if not deployed(environment, frontend):
         return
     for path in ("/", "/index.html", "/some/route/of/the/app"):
-        status, headers, body = ask(path)
-        assert (status, headers.get("cache-control")) == (200, "no-cache"), f"{path}: {headers.get('cache-control')}"
-    assets = ASSET.findall(body)
+        page = ask(path)
+        found = page.headers.get("cache-control")
+        assert (page.status, found) == (200, "no-cache"), f"{path} answers {page.status}, Cache-Control is {found}"
+    assets = ASSET.findall(page.body)
     assert assets, "the index names no assets"
     for path in assets:
-        status, headers, _ = ask(path)
-        assert status == 200, f"{path} answers {status}"
-        found = headers.get("cache-control", "none")
+        asset = ask(path)
+        assert asset.status == 200, f"{path} answers {asset.status}"
+        found = asset.headers.get("cache-control", "none")
         assert found == "public, max-age=31536000, immutable", f"{path}: Cache-Control is {found}"
-        assert "strict-transport-security" in headers, f"{path} lacks Strict-Transport-Security"
+        assert "strict-transport-security" in asset.headers, f"{path} lacks Strict-Transport-Security"
 
 
 @ON_WEB
@@ -116,7 +115,7 @@ def test_index_names_what_browsers_are_to_fetch_at_once(
     if site is None or not deployed(environment, frontend):
         return
     for path in ("/", "/index.html"):
-        found = re.findall(r"<([^>]+)>; rel=preload", ask(path)[1].get("link", ""))
+        found = re.findall(r"<([^>]+)>; rel=preload", ask(path).headers.get("link", ""))
         assert found == site.preload, f"{path}: Link names {', '.join(found) or 'nothing'}"
     pushes = host.run("nginx -T 2>/dev/null | grep -c http2_push").stdout.strip()
     assert pushes == "0", "nginx pushes, which browsers do not take any more"
@@ -129,7 +128,7 @@ def test_assets_of_the_release_before_are_still_served(host: Any, ask: Any, base
         return
     before = host.run(f"cat {shlex.quote(base)}/previous/dist/index.html").stdout
     for path in ASSET.findall(before):
-        status, _, _ = ask(path)
+        status = ask(path).status
         assert status == 200, f"{path} of the release before answers {status}"
 
 
@@ -137,6 +136,6 @@ def test_assets_of_the_release_before_are_still_served(host: Any, ask: Any, base
 def test_a_missing_asset_is_not_the_index(ask: Any) -> None:
     if ask is None:
         return
-    status, headers, _ = ask("/assets/none.00000000.js")
-    assert status == 404, f"a missing asset answers {status}"
-    assert "immutable" not in headers.get("cache-control", ""), "a missing asset would be cached for a year"
+    answer = ask("/assets/none.00000000.js")
+    assert answer.status == 404, f"a missing asset answers {answer.status}"
+    assert "immutable" not in answer.headers.get("cache-control", ""), "a missing asset would be cached for a year"

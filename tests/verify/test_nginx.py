@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from deploys.components.nginx import certificate, files, model
+from deploys.components.nginx import asking, certificate, files, model
+from deploys.components.nginx.asking import Answer
 from facts.certificates import LiveCertificate, parse_certificate
 from mainstay.inventory import Environment, HealthCheck, Host, Service
 
@@ -21,17 +22,6 @@ ON_WEB = pytest.mark.roles("web")
 EXPIRES_SOON = timedelta(days=14)
 
 ONCE = "/etc/nginx/snippets/proxy-once.conf"
-ACCESS_LOG = "/var/log/nginx/access.log"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What this host's nginx said: `headers` by their names in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
-
 
 Ask = Callable[..., Answer]
 
@@ -48,23 +38,11 @@ def ask(host: Any, nginx: model.Section) -> Ask:
 
     def asked(name: str, path: str, scheme: str = "https") -> Answer:
         port = nginx.https_port if scheme == "https" else nginx.http_port
-        said = host.run(_curl(name, port, path, scheme))
+        said = host.run(asking.curl(name, port, path, scheme))
         assert said.rc == 0, f"{scheme}://{name}{path}: {said.stderr.strip()}"
-        return _answer(said.stdout)
+        return asking.answer(said.stdout)
 
     return asked
-
-
-def _curl(name: str, port: int, path: str, scheme: str = "https") -> str:
-    url = shlex.quote(f"{scheme}://{name}:{port}{path}")
-    return f"curl -sSki --http1.1 --max-time 10 --resolve {name}:{port}:127.0.0.1 {url}"
-
-
-def _answer(said: str) -> Answer:
-    head, _, body = said.replace("\r\n", "\n").partition("\n\n")
-    first, *rest = head.splitlines()
-    headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in rest if ":" in line)}
-    return Answer(int(first.split()[1]), headers, body)
 
 
 @ON_HOSTS
@@ -185,20 +163,6 @@ class Asked:
     logged: list[str]
 
 
-# All requests side by side, each with a name that is the run's own, and what nginx wrote of them. The host makes the
-# name: a command that is another one in each run cannot be asked ahead, and ends all that was. nginx writes a line when
-# the client has had its answer already, and a service's own nginx may write into the same file before it.
-_MARKED = """folder=$(mktemp -d /tmp/mainstay-verify.XXXXXXXXXX); mark=${{folder##*/}}
-trap 'rm -rf "$folder"' EXIT; trap 'exit 1' HUP INT TERM
-{requests}
-wait
-for try in 1 2 3 4 5; do [ "$(grep -cF "$mark" {log})" -ge {count} ] && break; sleep 0.2; done
-sleep 0.2
-for answer in "$folder"/*; do echo "$mark ${{answer##*/}}"; cat "$answer"; echo; done
-echo "$mark log"; grep -F "$mark" {log} || true
-"""
-
-
 @pytest.fixture(scope="module")
 def asked(host: Any, environment: Environment, nginx: model.Section) -> list[Asked]:
     """Every health check that clients can ask for by a site; where a prefix leads to none, the prefix itself."""
@@ -207,20 +171,14 @@ def asked(host: Any, environment: Environment, nginx: model.Section) -> list[Ask
         for site in nginx.sites.values()
         for question in _questions(environment, site)
     ]
-    requests = [
-        f'{_curl(name, nginx.https_port, path)} -A "$mark-{at:03}." > "$folder/{at:03}" 2>&1 &'
-        for at, (name, (_, path, _)) in enumerate(sites)
-    ]
-    if not requests:
+    if not sites:
         return []
-    said = host.check_output(_MARKED.format(requests="\n".join(requests), log=ACCESS_LOG, count=len(requests)))
-    mark = said.split(" ", 1)[0]
-    *answers, log = re.split(rf"(?m)^{re.escape(mark)} \w+\n", said)[1:]
+    commands = [asking.curl(name, nginx.https_port, path) for name, (_, path, _) in sites]
+    told = asking.told_apart(host.check_output(asking.together(commands)))
     found = []
-    for at, ((name, (service, path, check)), text) in enumerate(zip(sites, answers, strict=True)):
+    for (name, (service, path, check)), (text, logged) in zip(sites, told, strict=True):
         assert text.startswith("HTTP/"), f"https://{name}{path}: {text.strip()}"
-        logged = [line for line in log.splitlines() if f"{mark}-{at:03}." in line]
-        found.append(Asked(f"{name}{path}", service, check, _answer(text.removesuffix("\n")), logged))
+        found.append(Asked(f"{name}{path}", service, check, asking.answer(text), logged))
     return found
 
 
