@@ -153,7 +153,7 @@ class Pass:
             name = _name(self.state, op_hash)
             if name in together:
                 together[name].wait()
-                connector_of(host).changed()  # others worked meanwhile, and so may this host have
+                self._heed_others(host)
             if observer:
                 observer.host_op(host.name, name, "start")
             ok = run_host_op(self.state, host, op_hash)
@@ -162,6 +162,13 @@ class Pass:
             if not ok:
                 self.state.failed_hosts.add(host)
                 return
+
+    def _heed_others(self, host: Host) -> None:
+        """What others changed while they were waited for may show on this host; where none did, it is as it was."""
+        until = [connector_of(one).changed_until for one in self.state.inventory if one is not host]
+        knowledge = connector_of(host).knowledge
+        if knowledge is not None and until:
+            knowledge.changed_elsewhere(max(until))
 
     def collect(self, *, executed: bool) -> None:
         """Puts what each operation did, or would do, into the outcome."""

@@ -29,3 +29,13 @@ def test_only_hosts_that_have_it_wait_at_it_and_for_nobody_who_has_failed(how: s
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == order, done.stdout + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(("how", "found"), [("changes", "old new 4"), ("reads", "old old 2")])
+def test_what_others_change_is_asked_anew_and_where_none_did_nothing_is(how: str, found: str) -> None:
+    """Bench found it: an apply with nothing to do asked each host a third of its questions twice."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.meeting", how],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == found, done.stdout + done.stderr[-3000:]

@@ -157,6 +157,17 @@ def test_what_was_asked_long_ago_is_asked_again(shell: Shell, tmp_path: Path) ->
     assert trace(tmp_path) == ["a", "a"]
 
 
+def test_what_was_asked_before_a_change_of_another_host_ended_is_asked_again(shell: Shell, tmp_path: Path) -> None:
+    now = [0.0]
+    knowledge = Knowledge(shell, clock=lambda: now[0])
+    for now[0], name in ((1.0, "a"), (2.0, "b"), (3.0, "c")):
+        knowledge.ask(counting(tmp_path, name))
+    knowledge.changed_elsewhere(2.0)
+    for name in "abc":
+        knowledge.ask(counting(tmp_path, name))
+    assert trace(tmp_path) == list("abcab")
+
+
 def test_a_question_that_another_change_ended_is_asked_again(shell: Shell) -> None:
     knowledge = Knowledge(shell, [Question("sleep 0.4; echo late")])
     knowledge.ask(Question("echo first"))

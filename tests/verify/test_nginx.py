@@ -33,6 +33,12 @@ def nginx(environment: Environment) -> model.Section:
 
 
 @pytest.fixture(scope="module")
+def in_use(host: Any) -> str:
+    """Every file that nginx reads, as it reads them."""
+    return str(host.check_output("nginx -T 2>/dev/null"))
+
+
+@pytest.fixture(scope="module")
 def ask(host: Any, nginx: model.Section) -> Ask:
     """Asks this very host for a path of one site."""
 
@@ -80,10 +86,9 @@ def test_status_is_on_loopback_only(host: Any, nginx: model.Section) -> None:
 
 @ON_HOSTS
 @pytest.mark.covers("DF-72", "NX-03", "DF-70")
-def test_configuration_in_use_keeps_connections_and_pushes_nothing(host: Any) -> None:
-    text = _in_use(host)
-    assert "http2_push" not in text, "http2_push is set"
-    for block in re.findall(r"^upstream .*?^}", text, re.MULTILINE | re.DOTALL):
+def test_configuration_in_use_keeps_connections_and_pushes_nothing(in_use: str) -> None:
+    assert "http2_push" not in in_use, "http2_push is set"
+    for block in re.findall(r"^upstream .*?^}", in_use, re.MULTILINE | re.DOTALL):
         name = block.split()[1]
         assert "keepalive " in block, f"upstream {name} keeps no connections"
         assert "max_fails=" in block, f"upstream {name} has no max_fails"
@@ -93,12 +98,11 @@ def test_configuration_in_use_keeps_connections_and_pushes_nothing(host: Any) ->
 
 @ON_HOSTS
 @pytest.mark.covers("NX-01")
-def test_what_is_not_safe_is_sent_to_one_server(host: Any) -> None:
+def test_what_is_not_safe_is_sent_to_one_server(in_use: str) -> None:
     """nginx repeats PUT and DELETE by itself: what may ask another server leaves them to a location that may not."""
-    text = _in_use(host)
-    for line in re.findall(r"proxy_next_upstream [^;]*;", text):
+    for line in re.findall(r"proxy_next_upstream [^;]*;", in_use):
         assert "non_idempotent" not in line, "a POST that one server took may go to another: non_idempotent is set"
-    _, *parts = re.split(r"(?m)^# configuration file (.*):$", text)
+    _, *parts = re.split(r"(?m)^# configuration file (.*):$", in_use)
     held = dict(zip(parts[::2], parts[1::2], strict=True))
     if ONCE in held:  # a host that only serves files asks nobody
         assert "proxy_next_upstream off;" in held[ONCE], f"{ONCE} may ask another server"
@@ -115,11 +119,10 @@ def test_what_is_not_safe_is_sent_to_one_server(host: Any) -> None:
 
 @ON_WEB
 @pytest.mark.covers("NX-01")
-def test_upstreams_name_every_host_of_the_service(host: Any, environment: Environment, nginx: model.Section) -> None:
-    text = _in_use(host)
+def test_upstreams_name_every_host_of_the_service(in_use: str, environment: Environment, nginx: model.Section) -> None:
     for name in {service for site in nginx.sites.values() for service in site.proxy.values()}:
         service = environment.services[name]
-        block = re.search(rf"^upstream {environment.system}-{name} .*?^}}", text, re.MULTILINE | re.DOTALL)
+        block = re.search(rf"^upstream {environment.system}-{name} .*?^}}", in_use, re.MULTILINE | re.DOTALL)
         assert block, f"no upstream for {name}"
         found = {f"{where}{weight}" for where, weight in re.findall(r"server (\S+)( weight=\d+)?", block[0])}
         expected = set(files.servers(environment, nginx, service))
@@ -259,13 +262,13 @@ def test_metrics_are_not_public(ask: Ask, environment: Environment, nginx: model
 
 @ON_WEB
 @pytest.mark.covers("NX-07")
-def test_each_site_has_the_limit_that_is_declared_and_no_other(host: Any, nginx: model.Section) -> None:
-    text, limits = _in_use(host), model.limits(nginx)
-    zones = dict(re.findall(r"limit_req_zone \S+ zone=([a-z0-9-]+):\S+ rate=(\d+)r/s;", text))
+def test_each_site_has_the_limit_that_is_declared_and_no_other(in_use: str, nginx: model.Section) -> None:
+    limits = model.limits(nginx)
+    zones = dict(re.findall(r"limit_req_zone \S+ zone=([a-z0-9-]+):\S+ rate=(\d+)r/s;", in_use))
     assert zones == {zone: str(limit.requests_per_s) for zone, limit in limits.values()}, (
         f"clients are counted in {zones}"
     )
-    found = set(re.findall(r"limit_req zone=(\S+) burst=(\d+) nodelay;", text))
+    found = set(re.findall(r"limit_req zone=(\S+) burst=(\d+) nodelay;", in_use))
     wanted = {(zone, str(limit.burst)) for name, (zone, limit) in limits.items() if nginx.sites[name].proxy}
     assert found == wanted, f"limits in use are {sorted(found)}, expected {sorted(wanted)}"
 
@@ -290,12 +293,12 @@ def test_says_nothing_of_its_version(ask: Ask, environment: Environment, nginx: 
 @ON_WEB
 @pytest.mark.covers("NX-05")
 def test_http_leads_to_https_except_for_challenges(
-    host: Any, ask: Ask, environment: Environment, nginx: model.Section
+    host: Any, in_use: str, ask: Ask, environment: Environment, nginx: model.Section
 ) -> None:
     """What stands in the one folder of challenges is answered: an authority's client writes there."""
     root = files.challenge_root(environment)
     assert host.file(root).is_directory, f"{root} is not there"
-    roots = re.findall(r"location \^~ /\.well-known/acme-challenge/ \{\s*root (\S+);", _in_use(host))
+    roots = re.findall(r"location \^~ /\.well-known/acme-challenge/ \{\s*root (\S+);", in_use)
     assert set(roots) == {root}, (
         f"challenges are answered from {', '.join(sorted(set(roots))) or 'nowhere'}, not {root}"
     )
@@ -369,8 +372,3 @@ def _json(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _in_use(host: Any) -> str:
-    """Every file that nginx reads, as it reads them."""
-    return str(host.check_output("nginx -T 2>/dev/null"))

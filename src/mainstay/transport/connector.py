@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -53,9 +55,11 @@ class MainstayConnector(Reached):
     Attributes:
         deadline: seconds after which a command that changes the host is ended, 0 for never; an operation's own
             `_timeout` counts instead, and ends nothing.
+        changed_until: when the last change of this host began or ended (`time.monotonic`).
     """
 
     deadline: float = 0
+    changed_until: float = float("-inf")
     # Called before anything is sent, to send what an operation has yielded already.
     before_asking: Callable[[], None] | None = None
 
@@ -72,9 +76,9 @@ class MainstayConnector(Reached):
             self.before_asking()
         as_root = goes_through_shell(arguments)
         if not as_root and (self.link is None or not goes_as_login(arguments)):
-            self.changed()
-            self.by_paramiko()
-            return super().run_shell_command(command, print_output, print_input, **arguments)
+            with self._changing():
+                self.by_paramiko()
+                return super().run_shell_command(command, print_output, print_input, **arguments)
         control = extract_control_arguments(arguments)  # type: ignore[arg-type]  # pyinfra's own TypedDict
         limit = float(control.get("_timeout") or 0)
         stdin = bytes_of(control.get("_stdin"))
@@ -114,13 +118,14 @@ class MainstayConnector(Reached):
         **arguments: Any,
     ) -> bool:
         """Uploads as the new whole file or not at all; a new one is its owner's alone until an operation says more."""
-        self.changed()
         as_root = goes_through_shell(arguments)
         if not as_root and (self.link is None or not goes_as_login(arguments)):
-            self.by_paramiko()
-            return super().put_file(
-                filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
-            )
+            with self._changing():
+                self.by_paramiko()
+                return super().put_file(
+                    filename_or_io, remote_filename, remote_temp_filename, print_output, print_input, **arguments
+                )
+        self.changed()
         data = content_of(filename_or_io)
         shell = self.open_shell(arguments) if as_root else self.open_login()
         command = _as_given(upload_command(remote_filename, len(data)), arguments)
@@ -162,11 +167,8 @@ class MainstayConnector(Reached):
     @override
     def rsync(self, *args: Any, **arguments: Any) -> bool:
         """As pyinfra's own; it changes the host behind the runner's back, and ends what is known of it."""
-        self.changed()
-        try:
+        with self._changing():
             return bool(super().rsync(*args, **arguments))
-        finally:
-            self.changed()
 
     def ship(self, commands: Sequence[StringCommand], arguments: Mapping[str, Any]) -> tuple[bool, CommandOutput]:
         """Runs commands in order, sent together; the first that fails is the last that is run.
@@ -215,9 +217,21 @@ class MainstayConnector(Reached):
             with ctx_host.use(self.host):
                 plan_notes.failure(str(error))  # pyinfra says of the operation only that it failed
             raise
+        finally:
+            self.changed_until = time.monotonic()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """While something changes the host that the runner does not see: answers from meanwhile are not believed."""
+        self.changed()
+        try:
+            yield
+        finally:
+            self.changed()
 
     def changed(self) -> None:
         """Something changed the host, or is about to: nothing that was answered before is believed."""
+        self.changed_until = time.monotonic()
         if self.knowledge is not None:
             self.knowledge.changed()
 

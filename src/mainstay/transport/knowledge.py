@@ -89,6 +89,14 @@ class Knowledge:
             self._ahead = max(1, self._since_change)
         self._since_change, self._untouched = 0, False
 
+    def changed_elsewhere(self, until: float) -> None:
+        """Other hosts were changed, and so may this one have been: what was asked before that ended is not believed.
+
+        Args:
+            until: when it ended, by the same clock.
+        """
+        self._known = {question: known for question, known in self._known.items() if known[0] > until}
+
     def foresee(self) -> None:
         """Sends, behind a change that was just sent, the question that came next last time: one wait for both."""
         with self._lock:
