@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests.unit import passes  # first: it brings pyinfra's patches
 
 # isort: split
+import shutil
 import sys
 import tempfile
 from collections.abc import Generator
@@ -48,6 +49,7 @@ def main() -> None:
     passes.run(shells, [], deploy, execute=True)
     words = (FOLDER / "log").read_text().split()
     print(*words[:2], *sorted(words[2:]))  # the last ones go on side by side
+    shutil.rmtree(FOLDER)
 
 
 if __name__ == "__main__":

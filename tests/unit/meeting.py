@@ -10,6 +10,7 @@ from __future__ import annotations
 from tests.unit import passes  # first: it brings pyinfra's patches
 
 # isort: split
+import shutil
 import sys
 import tempfile
 from collections.abc import Generator
@@ -62,6 +63,7 @@ def main() -> None:
     shells = {name: Shell(lambda command: Program(["sh", "-c", command]), sudo="") for name in passes.NAMES}
     passes.run(shells, [], deploy, execute=True)
     print(*seen, len((FOLDER / "trace").read_text().split()))
+    shutil.rmtree(FOLDER)
 
 
 if __name__ == "__main__":
