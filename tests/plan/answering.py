@@ -17,6 +17,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from deploys.components.nginx import asking
 from tests.plan.promtool import tool
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PATCH", "PUT", "DELETE", "PROPFIND")
@@ -89,12 +90,8 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a client was told."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
+class Answer(asking.Answer):
+    """What a client was told, by one of the instances."""
 
     @property
     def name(self) -> str:

@@ -19,8 +19,6 @@ from pyinfra.context import host
 
 from deploys.operations import together
 from mainstay.context import AHEAD
-from mainstay.transport.shell import Shell
-from mainstay.transport.streams import Program
 
 FOLDER = Path(tempfile.mkdtemp(prefix="mainstay-ahead-"))
 
@@ -42,11 +40,7 @@ def declare() -> None:
 
 def main() -> None:
     """Prints in which order they were done."""
-    passes.NAMES = ("slow", "waits", "other")
-    deploy = FOLDER / "deploy.py"
-    deploy.write_text(passes.DEPLOY)
-    shells = {name: Shell(lambda command: Program(["sh", "-c", command]), sudo="") for name in passes.NAMES}
-    passes.run(shells, [], deploy, execute=True)
+    passes.applied(FOLDER, "slow", "waits", "other")
     words = (FOLDER / "log").read_text().split()
     print(*words[:2], *sorted(words[2:]))  # the last ones go on side by side
     shutil.rmtree(FOLDER)

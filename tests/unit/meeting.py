@@ -21,8 +21,6 @@ from pyinfra.context import host
 
 from deploys.operations import together
 from mainstay.context import AHEAD
-from mainstay.transport.shell import Shell
-from mainstay.transport.streams import Program
 
 FOLDER = Path(tempfile.mkdtemp(prefix="mainstay-meeting-"))
 seen: list[str] = []
@@ -56,12 +54,8 @@ def declare() -> None:
 
 def main() -> None:
     """Prints it."""
-    passes.NAMES = ("writes", "waits")
     (FOLDER / "shared").write_text("old\n")
-    deploy = FOLDER / "deploy.py"
-    deploy.write_text(passes.DEPLOY)
-    shells = {name: Shell(lambda command: Program(["sh", "-c", command]), sudo="") for name in passes.NAMES}
-    passes.run(shells, [], deploy, execute=True)
+    passes.applied(FOLDER, "writes", "waits")
     print(*seen, len((FOLDER / "trace").read_text().split()))
     shutil.rmtree(FOLDER)
 

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from mainstay.transport.knowledge import Knowledge
 from mainstay.transport.shell import Question, Shell, result
 from mainstay.transport.streams import Program
 
-NAMES: tuple[str, ...] = ("one", "two")
+NAMES = ("one", "two")
 FILES = 4
 DEPLOY = "import __main__\n__main__.declare()\n"
 
@@ -95,14 +95,14 @@ def declare() -> None:
 
 def run(shells: dict[str, Shell], remembered: list[Question] | None, deploy: Path, *, execute: bool) -> Any:
     """One pass: what came of it, what hosts were asked. Without `remembered`, all goes one by one, as in pyinfra."""
-    state = fleet_pass.state_over([(f"@mainstay/{name}", {"_sudo": True}) for name in NAMES])
+    state = fleet_pass.state_over([(f"@mainstay/{name}", {"_sudo": True}) for name in shells])
     for one in state.inventory:
         one.connector.shell = shells[one.name]
         one.connector.knowledge = None if remembered is None else Knowledge(shells[one.name], remembered)
         one.connected = True
         state.activate_host(one)
     state.set_stage(StateStage.Connect)
-    outcome = FleetOutcome({name: HostOutcome(name) for name in NAMES})
+    outcome = FleetOutcome({name: HostOutcome(name) for name in shells})
     fleet_pass.SIDE_BY_SIDE = 1 if remembered is None else 24
     one_pass = Pass(state, outcome, None, lambda _: "")
     alone = mock.patch.object(fleet_pass.Load, "takes", return_value=False)  # each command sent as pyinfra does
@@ -119,6 +119,18 @@ def run(shells: dict[str, Shell], remembered: list[Question] | None, deploy: Pat
     }, asked
 
 
+def shells_here(names: Sequence[str]) -> dict[str, Shell]:
+    """A shell of this machine for each host."""
+    return {name: Shell(lambda command: Program(["sh", "-c", command]), sudo="") for name in names}
+
+
+def applied(folder: Path, *names: str) -> None:
+    """One apply of what `__main__` declares, on hosts of these names of which nothing is remembered."""
+    deploy = folder / "deploy.py"
+    deploy.write_text(DEPLOY)
+    run(shells_here(names), [], deploy, execute=True)
+
+
 def files(folder: Path) -> dict[str, str]:
     """Every file's text."""
     return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -129,7 +141,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="mainstay-passes-"))
     deploy = folder / "deploy.py"
     deploy.write_text(DEPLOY)
-    shells = {name: Shell(lambda command: Program(["sh", "-c", command]), sudo="") for name in NAMES}
+    shells = shells_here(NAMES)
     junk = [Question("echo nobody asked"), Question(f"cat {folder}/hosts/one/0 2>/dev/null || echo none")]
 
     @given(
