@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.serving import wait_until_serving
 from workload import build as builder
 
 JWT_KEY = "planted-jwt-key-0123456789-0123456789"
@@ -232,11 +233,7 @@ def start(release: Path, environ: dict[str, str], tmp_path: Path) -> Iterator[St
 
 
 def serving(instance: Instance) -> Instance:
-    deadline = time.monotonic() + 60
-    # One worker is complete before it listens, of several the port is there before any is complete.
-    while not all(word in instance.log.read_text() for word in ("Uvicorn running on", "startup complete")):
-        assert time.monotonic() < deadline and instance.process.poll() is None, instance.log.read_text()
-        time.sleep(0.05)
+    wait_until_serving(instance.process, instance.port, instance.log, "Uvicorn running on")
     return instance
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.serving import wait_until_serving
 from workload import build as builder
 from workload import golang, nodejs
 from workload.described import Described
@@ -36,6 +37,7 @@ COMMANDS = {
     "node": "node dist/server.js --port {port}",
     "python": "venv/bin/uvicorn service.app:application --host 127.0.0.1 --port {port} --timeout-graceful-shutdown 10",
 }
+READY = {"go": "serves", "node": "serves", "python": "Uvicorn running on"}  # what a kind logs with the port its own
 KINDS = tuple(SERVICES)
 
 
@@ -51,6 +53,7 @@ class Instance:
     process: subprocess.Popen[str]
     port: int
     log: Path
+    ready: str
 
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -114,7 +117,7 @@ def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Star
             command, cwd=release / "app", env=variables, stdout=log.open("w"), stderr=subprocess.STDOUT, text=True
         )
         started.append(process)
-        return Instance(process, port, log)
+        return Instance(process, port, log, READY[kind])
 
     yield go
     for process in started:
@@ -123,10 +126,7 @@ def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Star
 
 
 def serving(instance: Instance) -> Instance:
-    deadline = time.monotonic() + 60
-    while not re.search(r"serves|Uvicorn running on", instance.log.read_text()):  # it says so once it listens
-        assert time.monotonic() < deadline and instance.process.poll() is None, instance.log.read_text()
-        time.sleep(0.05)
+    wait_until_serving(instance.process, instance.port, instance.log, instance.ready)
     return instance
 
 
