@@ -41,25 +41,38 @@ def _bench(options: argparse.Namespace) -> int:
     store = Store(RESULTS)
     if options.fresh:
         store.forget()
-    series = matrix.quick() if options.quick else list(matrix.FULL)
-    if options.only:
-        series = matrix.only(series, options.only)
-    if options.hosts:
-        series = [one for one in series if one.hosts == options.hosts]
-    if options.rtt is not None:
-        series = [one for one in series if one.rtt_ms == options.rtt]
-    series = matrix.without(series, options.without)
-    if options.runs:
-        series = matrix.at_most(series, options.runs)
+    recorded = record.read(ROOT / "docs" / "benchmarks.json")
     if not options.report:
-        left = _measure(series, store, options.minutes * 60)
+        left = _measure(_chosen(options, record.elsewhere(recorded, store.rows())), store, options.minutes * 60)
         if left:
             say(f"{left} cells are left; the same command goes on with them")
             return 0
-    rows = record.joined(record.read(ROOT / "docs" / "benchmarks.json"), store.rows())
+    rows = record.joined(recorded, store.rows())
     report.write(rows, ROOT / "docs", _about(rows), METHOD.read_text())
     say("written: docs/benchmarks.md, its plot, and every run in docs/benchmarks.json")
     return 0
+
+
+def _chosen(options: argparse.Namespace, elsewhere: Rows) -> list[Series]:
+    """The series that the options ask for.
+
+    Raises:
+        BenchError: there are none.
+    """
+    series = matrix.quick() if options.quick else list(matrix.FULL)
+    if options.only:
+        series = matrix.only(series, options.only)
+    if options.hosts is not None:
+        series = [one for one in series if one.hosts == options.hosts]
+    if options.rtt is not None:
+        series = [one for one in series if one.rtt_ms == options.rtt]
+    if not series:
+        there = ", ".join(f"{one.case} on {one.hosts} over {one.rtt_ms} ms" for one in matrix.FULL)
+        raise BenchError(f"found nothing that is measured so, expected one of: {there}")
+    series = matrix.without(series, options.without)
+    if options.missing:
+        series = matrix.missing(series, elsewhere)
+    return matrix.at_most(series, options.runs) if options.runs else series
 
 
 def _measure(series: list[Series], store: Store, seconds: float) -> int:
@@ -109,14 +122,24 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected 1 or more")
+    return int(text)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bin/bench")
     parser.add_argument("--quick", action="store_true", help="few runs, and not the cases that take long")
     parser.add_argument("--only", metavar="CASE", choices=list(CONTENDERS), help=f"one of {', '.join(CONTENDERS)}")
     parser.add_argument("--hosts", type=int, metavar="N", help="only what is measured on N hosts")
     parser.add_argument("--rtt", type=int, metavar="MS", help="only what is measured over a round trip of MS: 0 or 40")
-    parser.add_argument("--runs", type=int, metavar="N", help="no more than N runs of each; later ones add to them")
-    parser.add_argument("--without", metavar="NAME", action="append", default=[], help="a contender to leave out")
+    parser.add_argument("--runs", type=_count, metavar="N", help="no more than N runs of each; later ones add to them")
+    parser.add_argument("--missing", action="store_true", help="only the runs that docs/benchmarks.json lacks")
+    everybody = sorted({name for case in CONTENDERS.values() for name in case})
+    parser.add_argument(
+        "--without", metavar="NAME", action="append", default=[], choices=everybody, help="a contender to leave out"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what was measured")
     parser.add_argument("--minutes", type=float, default=600, help="stop after the cell in which these are over")
     parser.add_argument("--report", action="store_true", help="write the report from what there is")

@@ -34,6 +34,12 @@ def read(path: Path) -> dict[Row, list[dict[str, Any]]]:
     return found
 
 
+def elsewhere(recorded: Rows, measured: Rows) -> dict[Row, list[Run]]:
+    """What is on record of sittings other than those that were measured here."""
+    own = {sittings.of(run) for runs in measured.values() for run in runs}
+    return {row: [run for run in runs if sittings.of(run) not in own] for row, runs in recorded.items()}
+
+
 def joined(recorded: Rows, measured: Rows) -> dict[Row, list[Run]]:
     """Both; what was measured stands in the place of what its own sitting has on record of that row."""
     found: dict[Row, list[Run]] = {}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench import record, sittings
 from bench.bars import BARS, outside_apt, start_of, values
-from bench.cells import Row, Rows
-from bench.matrix import RIVALS
+from bench.cells import Row, Rows, Run
+from bench.matrix import held_against
 from bench.plot import drawing
 from bench.statistics import Summary, shown, summary
 
@@ -38,11 +38,8 @@ NAMES = {
     "mitogen": "Ansible with mitogen",
     "python": "Python alone",
 }
-# What each contender's start-up is, and against which of Mainstay's runs it is held.
+# What each contender's start-up is, where it is not its own.
 _STARTS = {"mainstay-first": "mainstay", "mainstay-kept": "mainstay"}
-_AGAINST = {"pyinfra-open": "mainstay-open", "floor-open": "mainstay-open"}
-# Who is held against the pass of changes alone; Ansible in a first apply, as its bars have it, against all of it.
-_PASSES = {"first": {"pyinfra"}, "line": {"pyinfra", *RIVALS}, "noop": {"pyinfra", *RIVALS}}
 _NO_START = ("-open",)
 
 
@@ -161,7 +158,7 @@ def _used(rows: Rows, row: Row) -> Iterable[tuple[float, float]]:
 def _line(rows: Rows, row: Row) -> str:
     seconds = values(rows, row)
     open_one = row.contender.endswith(_NO_START)
-    mine = rows.get(Row(row.case, _mine(row), row.hosts, row.rtt_ms), ())
+    mine = rows.get(Row(row.case, held_against(row.case, row.contender), row.hosts, row.rtt_ms), ())
     factor = sittings.ratio(rows[row], mine)
     against = "-" if factor is None else f"{shown(factor)}x"
     numbers = [_median(rows, row, key) for key in ("sessions", "cpu", "hosts_cpu")]
@@ -172,7 +169,15 @@ def _line(rows: Rows, row: Row) -> str:
     if open_one and row.case == "plan":  # what both rounds of it cost together says nothing of the second
         numbers = ["-", _cpu_of_second(rows, row), "-", "-"]
     name = NAMES.get(row.contender, row.contender)
-    cells = [name, str(summary(seconds)), _without(rows, row), against, *numbers, memory, str(len(seconds))]
+    cells = [
+        name,
+        str(summary(seconds)),
+        _without(rows, row),
+        against,
+        *numbers,
+        memory,
+        _of_all(rows[row]),
+    ]
     return f"| {' | '.join([*cells, _sittings(rows, row)])} |"
 
 
@@ -188,18 +193,17 @@ def _without(rows: Rows, row: Row) -> str:
     return shown(middle - start) if start else "-"
 
 
+def _of_all(every: Sequence[Run]) -> str:
+    """How many runs a line is of, and of how many its ratio is where other sittings add to it."""
+    own = len(sittings.fullest(every))
+    return str(own) if own == len(every) else f"{own} of {len(every)}"
+
+
 def _sittings(rows: Rows, row: Row) -> str:
     """The sitting that a line is of, and behind it those whose runs are in its ratio too."""
     letters = sittings.letters(chain.from_iterable(rows.values()))
     own = letters[sittings.of(sittings.fullest(rows[row])[0])]
     return ", ".join([own, *sorted({letters[sittings.of(run)] for run in rows[row]} - {own})])
-
-
-def _mine(row: Row) -> str:
-    """Which of Mainstay's runs this one is held against."""
-    if row.contender in _PASSES.get(row.case, ()):
-        return "mainstay-pass"
-    return _AGAINST.get(row.contender, "mainstay")
 
 
 def _cpu_of_second(rows: Rows, row: Row) -> str:
@@ -212,7 +216,9 @@ def _starts(rows: Rows) -> list[str]:
     lines = ["| | seconds, median (range) | CPU s | runs |", "|---|---|---|---|"]
     for row in sorted(row for row in rows if row.case == "start"):
         seconds, cpu = values(rows, row), _median(rows, row, "cpu")
-        lines.append(f"| {NAMES.get(row.contender, row.contender)} | {summary(seconds)} | {cpu} | {len(seconds)} |")
+        lines.append(
+            f"| {NAMES.get(row.contender, row.contender)} | {summary(seconds)} | {cpu} | {_of_all(rows[row])} |"
+        )
     return lines
 
 

@@ -115,6 +115,57 @@ def test_contenders_can_be_left_out() -> None:
     assert "pyinfra" in names and not names & {"ansible", "mitogen"}
 
 
+def recorded(**counts: int) -> dict[Row, list[dict[str, str]]]:
+    return {Row("plan", name, 20, 40): [{"sitting": "before"}] * count for name, count in counts.items()}
+
+
+def test_what_is_missing_runs_beside_what_it_is_held_against() -> None:
+    series = [Series("start", 1, 0, {"python": 2}), Series("plan", 20, 40, {"mainstay": 3, "floor": 2, "ansible": 3})]
+    start, plan = matrix.missing(series, recorded(mainstay=4, floor=2, ansible=1))
+    assert plan.runs == {"mainstay": 1, "ansible": 2}
+    assert start == series[0], "starts are taken off within a sitting, so each measures them"
+    assert matrix.missing(series, recorded(mainstay=1, floor=2, ansible=3))[1].runs == {"mainstay": 2}
+    assert matrix.missing(series, {}) == series
+
+
+def test_nothing_is_missing_where_every_run_is_on_record() -> None:
+    every = {cell.row: [{"sitting": "before"}] * 9 for one in matrix.FULL for cell in one.cells()}
+    assert matrix.missing(matrix.FULL, every) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "held"),
+    [
+        ("plan", "floor-open", "mainstay-open"), ("plan", "ansible", "mainstay"), ("first", "pyinfra", "mainstay-pass"),
+        ("first", "ansible", "mainstay"), ("line", "mitogen", "mainstay-pass"), ("verify", "testinfra", "mainstay"),
+    ],
+)  # fmt: skip
+def test_who_changes_is_held_against_who_does_as_much(case: str, name: str, held: str) -> None:
+    assert matrix.held_against(case, name) == held
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--runs", "0"], "argument --runs: found 0, expected 1 or more"),
+        (["--runs", "many"], "argument --runs: found many, expected 1 or more"),
+        (["--without", "puppet"], "argument --without: invalid choice: 'puppet'"),
+        (["--only", "verify", "--hosts", "7"], "found nothing that is measured so, expected one of: start on 1 over"),
+        (["--hosts", "0"], "found nothing that is measured so, expected one of: start on 1 over"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    monkeypatch.setattr(bench_main, "_measure", lambda *_: pytest.fail("it began to measure"))
+    try:
+        assert bench_main.main() == 1
+    except SystemExit as end:
+        assert end.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_quick_measures_each_at_most_twice() -> None:
     quick = matrix.quick()
     assert {cell.repetition for one in quick for cell in one.cells()} == {0, 1}

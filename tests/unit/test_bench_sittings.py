@@ -82,7 +82,7 @@ def test_the_page_says_of_which_sitting_a_line_is() -> None:
     text = report.page(rows, [], "")
     assert "| A | 1970-01-01 | `cboot-1` | 0.100 s |" in text
     assert "| B | 1970-01-02 | `cboot-2` | 0.200 s |" in text
-    assert "| pyinfra | 12.0 (12.0-12.0) | - | 4.00x | 1.00 | 1.00 | 0.500 | 278 % | 100 | 2 | B, A |" in text
+    assert "| pyinfra | 12.0 (12.0-12.0) | - | 4.00x | 1.00 | 1.00 | 0.500 | 278 % | 100 | 2 of 3 | B, A |" in text
 
 
 def test_what_is_on_record_comes_back(tmp_path: Path) -> None:
@@ -99,6 +99,13 @@ def test_a_sitting_s_own_results_are_replaced_and_others_stay() -> None:
     found = record.joined(before, of_row(MINE, runs("b", 6.0)))
     assert [(run["sitting"], run["seconds"]) for run in found[MINE]] == [("a", 1.0), ("b", 6.0)]
     assert found[OTHER] == before[OTHER]
+
+
+def test_what_is_on_record_of_other_sittings_is_told_apart() -> None:
+    before = of_row(MINE, runs("a", 1.0), runs("b", 5.0, 5.0)) | of_row(OTHER, runs("b", 9.0))
+    found = record.elsewhere(before, of_row(MINE, runs("b", 6.0)))
+    assert {row: [run["sitting"] for run in own] for row, own in found.items()} == {MINE: ["a"], OTHER: []}
+    assert record.elsewhere(before, {}) == before
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", json.dumps([{"case": "plan"}])])
