@@ -84,7 +84,7 @@ def _measure(series: list[Series], store: Store, seconds: float) -> int:
     whole = ground.prepare(count=max(needed, hosts.standing(ground.LAB)))
     place = replace(whole, names=whole.names[:needed])
     if place.names:
-        say(f"{len(place.names)} hosts in the lab {place.lab!r}")
+        say(f"{len(place.names)} host{'s' if len(place.names) > 1 else ''} in the lab {place.lab!r}")
         hosts.converge(place, say)
     for one in series:
         cells = store.left([one])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.ground import HOME, Ground
+from bench.ground import HOME, TARGET, Ground
+from mainstay.lab.paths import LabPaths
 
 VENV = HOME / "venv"
 LOCK = Path(__file__).parent / "requirements.lock"
@@ -69,6 +71,27 @@ def command(ground: Ground, names: Sequence[str], *options: str) -> list[str]:
     inventory = str(told(ground) / "inventory.json")
     words = [str(VENV / "bin" / "ansible-playbook"), "-i", inventory, "--forks", str(len(names))]
     return [*words, "--limit", ",".join(names), *options, str(PLAYBOOK)]
+
+
+def accustomed(ground: Ground, name: str) -> bool:
+    """Whether the playbook's first part, as it is now, has run on this host."""
+    path = _note(ground, name)
+    return path.exists() and path.read_text() == _version()
+
+
+def note_accustomed(ground: Ground, name: str) -> None:
+    """Writes it down, beside the host's disk, so that it goes with the host."""
+    _note(ground, name).write_text(_version())
+
+
+def _note(ground: Ground, name: str) -> Path:
+    return LabPaths(ground.lab).host(f"{TARGET.replace('/', '.')}.{name}") / "accustomed"
+
+
+def _version() -> str:
+    """A digest of the playbook and of the Ansible that runs it."""
+    files = [LOCK, *sorted(path for path in PLAYBOOK.parent.rglob("*") if path.is_file())]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def variables(*, mitogen: bool) -> dict[str, str]:

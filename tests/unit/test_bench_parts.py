@@ -182,6 +182,22 @@ def test_ansible_s_recap_is_summed_over_hosts() -> None:
     assert "fatal: no" in rivals.converged(2, "fatal: no\n" + RECAP.format(one=0, gone=0, failed=1), "")
 
 
+def test_a_host_is_accustomed_to_a_playbook_once_and_to_another_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mainstay.lab.paths.HOME", tmp_path)
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("ansible-core==1")
+    monkeypatch.setattr(rivals, "LOCK", lock)
+    for name in ("bench-001", "bench-002"):
+        (tmp_path / "bench" / "hosts" / f"bench.staging.{name}").mkdir(parents=True)
+    place = ground.Ground(tmp_path, ground.LAB, ("bench-001", "bench-002"))
+    rivals.note_accustomed(place, "bench-001")
+    assert [rivals.accustomed(place, name) for name in place.names] == [True, False]
+    lock.write_text("ansible-core==2")
+    assert not rivals.accustomed(place, "bench-001")
+
+
 def test_time_in_apt_is_the_sum_of_its_runs() -> None:
     log = "Start-Date: 2026-11-26  10:00:00\nEnd-Date: 2026-11-26  10:00:07\nStart-Date: 2026-11-26  23:59:59\n"
     assert hosts.apt_seconds(log + "End-Date: 2026-11-27  00:00:02\n") == 10
