@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from bench import meter
@@ -37,6 +38,12 @@ def standing(lab: str) -> int:
     """How many hosts the lab has; none where it is not up."""
     known = state.load(LabPaths(lab))
     return len(known.hosts) if known else 0
+
+
+def folders(ground: Ground) -> dict[str, Path]:
+    """Where the lab has each host's disk, by its name; it goes with the host."""
+    lab = Lab(ground.lab)
+    return {host.name: lab.paths.host(host.identity) for host in lab.state().hosts}
 
 
 def network_of(ground: Ground) -> Network:

@@ -68,9 +68,9 @@ def missing(series: Sequence[Series], recorded: Rows) -> list[Series]:
     Times are compared within a sitting, so what a missing run is held against runs at least once beside it, and the
     starts of Python, which are taken off, are measured anew.
     """
-    found = [one for one in (_lacking(one, recorded) for one in series if one.case != "start") if one.runs]
-    starts = [one for one in series if one.case == "start"]
-    return [*starts, *found] if found else [one for one in (_lacking(one, recorded) for one in starts) if one.runs]
+    found = [one for one in (_lacking(each, recorded) for each in series) if one.runs]
+    timed = [one for one in found if one.case != "start"]
+    return [one for one in series if one.case == "start"] + timed if timed else found
 
 
 def _lacking(series: Series, recorded: Rows) -> Series:

@@ -167,18 +167,17 @@ def warm(ground: Ground, cells: Sequence[Cell]) -> None:
 def _accustom(ground: Ground, names: Sequence[str]) -> None:
     """Only packages, and the request of the certificate, which the playbook keeps: the rest is there already, and takes
     half an hour on twenty hosts. Once for each host: an Ansible that would still change something is no measurement."""
-    rivals.install()
-    rivals.write_inventory(ground)
-    new = [name for name in names if not rivals.accustomed(ground, name)]
+    new = rivals.unaccustomed(ground, names)
     if not new:
         return
+    rivals.install()
+    rivals.write_inventory(ground)
     words = rivals.command(ground, new, "--tags", "packages,certificate")
     variables = {**ground.variables, **rivals.variables(mitogen=False)}
     cost = meter.run(words, variables, ground.project, CELL_LIMIT_S)
     if fault := rivals.converged(cost.code, cost.out, cost.err):
         raise BenchError(f"the playbook's first part on {len(new)} hosts {fault}")
-    for name in new:
-        rivals.note_accustomed(ground, name)
+    rivals.note_accustomed(ground, new)
 
 
 @contextmanager

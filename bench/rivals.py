@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import hosts
 from bench.errors import BenchError
-from bench.ground import HOME, TARGET, Ground
-from mainstay.lab.paths import LabPaths
+from bench.ground import HOME, Ground
 
 VENV = HOME / "venv"
 LOCK = Path(__file__).parent / "requirements.lock"
 PLAYBOOK = Path(__file__).parent / "ansible" / "site.yml"
+_NOTE = "accustomed"
 # ansible-playbook's last lines: what each host did.
 _RECAP = re.compile(r"^\S+ +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
@@ -73,19 +74,18 @@ def command(ground: Ground, names: Sequence[str], *options: str) -> list[str]:
     return [*words, "--limit", ",".join(names), *options, str(PLAYBOOK)]
 
 
-def accustomed(ground: Ground, name: str) -> bool:
-    """Whether the playbook's first part, as it is now, has run on this host."""
-    path = _note(ground, name)
-    return path.exists() and path.read_text() == _version()
+def unaccustomed(ground: Ground, names: Sequence[str]) -> list[str]:
+    """The hosts on which the playbook's first part, as it is now, has not run."""
+    version, folders = _version(), hosts.folders(ground)
+    notes = {name: folders[name] / _NOTE for name in names}
+    return [name for name, note in notes.items() if not note.exists() or note.read_text() != version]
 
 
-def note_accustomed(ground: Ground, name: str) -> None:
-    """Writes it down, beside the host's disk, so that it goes with the host."""
-    _note(ground, name).write_text(_version())
-
-
-def _note(ground: Ground, name: str) -> Path:
-    return LabPaths(ground.lab).host(f"{TARGET.replace('/', '.')}.{name}") / "accustomed"
+def note_accustomed(ground: Ground, names: Sequence[str]) -> None:
+    """Writes it down, beside each host's disk, so that it goes with the host."""
+    version, folders = _version(), hosts.folders(ground)
+    for name in names:
+        (folders[name] / _NOTE).write_text(version)
 
 
 def _version() -> str:

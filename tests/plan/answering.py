@@ -19,6 +19,7 @@ from pathlib import Path
 
 from deploys.components.nginx import asking
 from tests.plan.promtool import tool
+from tests.unit.serving import free_port
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PATCH", "PUT", "DELETE", "PROPFIND")
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -80,13 +81,6 @@ def _handler(instance: Instance) -> type[BaseHTTPRequestHandler]:
     for method in METHODS:
         setattr(Handler, f"do_{method}", Handler.answer)
     return Handler
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass(frozen=True)

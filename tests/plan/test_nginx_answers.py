@@ -20,6 +20,7 @@ from tests.plan import answering
 from tests.plan.answering import Answer, Instance, Server
 from tests.plan.systems import pinned, project
 from tests.unit.inventories import Edit, copied
+from tests.unit.serving import free_port
 
 SYSTEM, WEB, NAME = "tchat", "tchat-web-1", "api.tchat.sea"
 SERVICES = ["auth", "messaging", "payment", "notification"]
@@ -69,7 +70,7 @@ def web(folder: Path, *edits: Edit, gone: int = 0) -> Iterator[Web]:
                 instances.setdefault(name, []).append(one)
                 if index >= gone:
                     stack.enter_context(one.running())
-                upstreams[address] = one.port or answering.free_port()
+                upstreams[address] = one.port or free_port()
         (folder / "root").mkdir()
         server = stack.enter_context(answering.running(folder / "root", texts(env, WEB), upstreams))
         yield Web(server, instances)

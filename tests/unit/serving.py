@@ -1,4 +1,4 @@
-"""When a program that a test started takes connections."""
+"""Where a program that a test starts may listen, and when it takes connections."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def wait_until_serving(process: subprocess.Popen[str], port: int, log: Path, *words: str) -> None:

@@ -185,17 +185,18 @@ def test_ansible_s_recap_is_summed_over_hosts() -> None:
 def test_a_host_is_accustomed_to_a_playbook_once_and_to_another_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstay.lab.paths.HOME", tmp_path)
     lock = tmp_path / "requirements.lock"
     lock.write_text("ansible-core==1")
     monkeypatch.setattr(rivals, "LOCK", lock)
-    for name in ("bench-001", "bench-002"):
-        (tmp_path / "bench" / "hosts" / f"bench.staging.{name}").mkdir(parents=True)
     place = ground.Ground(tmp_path, ground.LAB, ("bench-001", "bench-002"))
-    rivals.note_accustomed(place, "bench-001")
-    assert [rivals.accustomed(place, name) for name in place.names] == [True, False]
+    folders = {name: tmp_path / name for name in place.names}
+    for folder in folders.values():
+        folder.mkdir()
+    monkeypatch.setattr(hosts, "folders", lambda _: folders)
+    rivals.note_accustomed(place, ["bench-001"])
+    assert rivals.unaccustomed(place, place.names) == ["bench-002"]
     lock.write_text("ansible-core==2")
-    assert not rivals.accustomed(place, "bench-001")
+    assert rivals.unaccustomed(place, place.names) == ["bench-001", "bench-002"]
 
 
 def test_time_in_apt_is_the_sum_of_its_runs() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.serving import wait_until_serving
+from tests.unit.serving import free_port, wait_until_serving
 
 PROGRAM = """
 import socket, sys, time
@@ -32,9 +32,7 @@ class Program:
         self.log, self.started = folder / "log", list[subprocess.Popen[str]]()
 
     def run(self, *words: str) -> tuple[subprocess.Popen[str], int, Path]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = free_port()
         command = [sys.executable, "-c", PROGRAM, str(port), *words]
         with self.log.open("w") as log:
             self.started.append(subprocess.Popen(command, stdout=log, text=True))

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.serving import wait_until_serving
+from tests.unit.serving import free_port, wait_until_serving
 from workload import build as builder
 
 JWT_KEY = "planted-jwt-key-0123456789-0123456789"
@@ -210,9 +210,7 @@ def start(release: Path, environ: dict[str, str], tmp_path: Path) -> Iterator[St
     started: list[subprocess.Popen[str]] = []
 
     def go(fault: str = "none", workers: int = 1, **changed: str) -> Instance:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         app, log = tmp_path / f"app-{port}", tmp_path / f"log-{port}"
         subprocess.run(["cp", "-r", str(release / "app"), str(app)], check=True)
         info = app / "build_info.py"

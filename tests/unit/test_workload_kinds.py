@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.serving import wait_until_serving
+from tests.unit.serving import free_port, wait_until_serving
 from workload import build as builder
 from workload import golang, nodejs
 from workload.described import Described
@@ -106,9 +106,7 @@ def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Star
 
     def go(kind: str, fault: str = "none", **environ: str) -> Instance:
         release = releases(kind, fault)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         program, *words = COMMANDS[kind].format(port=port).split()
         command = [program if kind == "node" else str(release / program), *words]
         log = tmp_path / f"log-{port}"
