@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import yaml
 
 from bench.errors import BenchError
+from workload import packing
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "artefacts" / "bench"
@@ -165,15 +164,10 @@ def _artefact(folder: Path, service: str) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     about = {"name": service, "version": VERSION, "kind": "go"}
     files = {"app/app.py": APP.read_bytes(), "release.json": (json.dumps(about) + "\n").encode(), "ci.json": b"{}\n"}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for name, data in sorted(files.items()):
-            info = tarfile.TarInfo(name)
-            info.size, info.mode, info.uname, info.gname = len(data), 0o644, "root", "root"
-            tar.addfile(info, io.BytesIO(data))
+    data = packing.tar(files)
     path = folder / f"bench-{service}-{VERSION}.tar"
-    path.write_bytes(buffer.getvalue())
-    pinned = {"file": path.name, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
+    path.write_bytes(data)
+    pinned = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
     return {"version": VERSION, "artefacts": {VERSION: pinned}}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import tarfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from pyinfra.api import StringCommand, operation
 from deploys.operations.files import KIT
 from facts.hostkit import HostkitDigest
 from mainstay import project
+from mainstay.files import tar_of
 from mainstay.plan_notes import note
 
 
@@ -48,13 +47,7 @@ def _digest(scripts: dict[str, bytes]) -> str:
 
 
 def _archive(scripts: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in sorted(scripts.items()):
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(data), 0o644 if name.endswith(".sh") else 0o755
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    return tar_of(dict(sorted(scripts.items())), lambda name: 0o644 if name.endswith(".sh") else 0o755)
 
 
 def _install_command(digest: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import secrets
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -65,14 +65,22 @@ class FileSet:
         for number, managed in enumerate(self.files, start=1):
             members[f"files/{number}"] = resolve(managed.content)
         members["end"] = ""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for name, text in members.items():
-                data = text.encode()
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(data), 0o600
-                tar.addfile(info, io.BytesIO(data))
-        return buffer.getvalue()
+        return tar_of({name: text.encode() for name, text in members.items()})
+
+
+def tar_of(members: Mapping[str, bytes], mode_of: Callable[[str], int] = lambda _: 0o600) -> bytes:
+    """A tar with these members in their order; byte for byte the same for the same members.
+
+    Args:
+        mode_of: a member's mode by its name.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), mode_of(name)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 def _lines(values: Iterable[str]) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import create_identity
 from mainstay.storage import Store
 from tests.lab.bench import Bench
+from workload import packing
 
 FIXTURE = Path(__file__).parent / "fixtures" / "published"
 SYSTEM, WEB, TARGET = "published", "published-web", "published/staging"
@@ -42,7 +41,8 @@ class Site(Bench):
         }
         about = {"name": "site", "version": version, "kind": "static"}
         path = self.project / "artefacts" / f"published-site-{version}.tar"
-        write(path, {"release.json": json.dumps(about), **{f"dist/{k}": v for k, v in {**files, **more}.items()}})
+        built = {f"dist/{name}": text.encode() for name, text in {**files, **more}.items()}
+        path.write_bytes(packing.tar({"release.json": packing.json_of(about), **built}))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         pins = self.project / "inventories" / SYSTEM / "releases.yaml"
         held = json.loads(pins.read_text()) if pins.read_text().startswith("{") else {"releases": {}}
@@ -80,14 +80,6 @@ class Site(Bench):
     def on_host(self) -> str:
         """The release that nginx of the web host serves."""
         return self.sh(WEB, "basename $(readlink /srv/published/site/current)").strip()
-
-
-def write(path: Path, members: Mapping[str, str]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, text in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
 
 
 @pytest.fixture(scope="module")

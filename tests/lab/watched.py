@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from mainstay.secrets.identity import create_identity
 from mainstay.secrets.needed import needed_secrets
 from tests.lab import receiver
 from tests.lab.bench import Bench
+from workload import packing
 
 FIXTURE = Path(__file__).parent / "fixtures" / "watched"
 SYSTEM, ALL, MON, REPLICA = "watched", "watched-all", "watched-mon", "watched-replica"
@@ -40,16 +39,11 @@ def project(folder: Path, identity: Path) -> Path:
 def release(folder: Path) -> None:
     """The service as an artefact, pinned."""
     about = {"name": "api", "version": "1.0.0", "kind": "go"}
-    members = {"release.json": json.dumps(about), "app/main.py": (FIXTURE / "service" / "main.py").read_text()}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
+    program = (FIXTURE / "service" / "main.py").read_bytes()
+    data = packing.tar({"release.json": packing.json_of(about), "app/main.py": program})
     (folder / "artefacts").mkdir(exist_ok=True)
-    (folder / "artefacts" / "watched-api-1.0.0.tar").write_bytes(buffer.getvalue())
-    pin = f"{{file: watched-api-1.0.0.tar, sha256: {hashlib.sha256(buffer.getvalue()).hexdigest()}}}"
+    (folder / "artefacts" / "watched-api-1.0.0.tar").write_bytes(data)
+    pin = f"{{file: watched-api-1.0.0.tar, sha256: {hashlib.sha256(data).hexdigest()}}}"
     text = f"releases:\n  api:\n    version: 1.0.0\n    artefacts:\n      1.0.0: {pin}\n"
     (folder / "inventories" / SYSTEM / "releases.yaml").write_text(text)
 

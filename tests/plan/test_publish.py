@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -31,6 +29,7 @@ from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import VARIABLE, create_identity
 from mainstay.storage import Store
 from tests.unit.inventories import SYSTEM, Edit, copied, loaded, messages
+from workload import packing
 
 BUCKET, CDN = "everydayai-site", "E2EXAMPLE51PUB"
 PREFIX = "app/"
@@ -101,12 +100,9 @@ def loaded_unchecked(root: Path) -> Environment:
 def pinned(base: Environment, version: str, files: Mapping[str, str]) -> Environment:
     """The environment with a built frontend of that version."""
     path = base.root / "artefacts" / f"{SYSTEM}-frontend-{version}.tar"
-    with tarfile.open(path, "w") as tar:
-        described = {"release.json": json.dumps({"name": "frontend", "version": version})}
-        for name, text in {**described, **{f"dist/{name}": text for name, text in files.items()}}.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
+    about = packing.json_of({"name": "frontend", "version": version})
+    built = {f"dist/{name}": text.encode() for name, text in files.items()}
+    path.write_bytes(packing.tar({"release.json": about, **built}))
     artefact = Artefact(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     return replace(base, releases={"frontend": Release(version=version, artefacts={version: artefact})})
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from facts.release import HostPlatform, Platform, Releases, ReleaseState, parse_
 from mainstay.errors import HostError, MainstayError, UsageError
 from tests.plan.harness import Planned, plan
 from tests.unit.inventories import copied, loaded
+from workload import packing
 
 BASE = "/opt/everydayai/backend"
 BOOKWORM = Platform("x86_64", "3.11", "18")
@@ -26,11 +24,7 @@ def artefact(folder: Path, **about: str) -> Pinned:
     """A tar with a release.json, as a build would make it."""
     values = {"name": "backend", "version": "1.0.0", "kind": "python", "python": "3.11", "arch": "x86_64"} | about
     path = folder / "everydayai-backend-1.0.0.tar"
-    data = json.dumps(values).encode()
-    with tarfile.open(path, "w") as tar:
-        info = tarfile.TarInfo("release.json")
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
+    path.write_bytes(packing.tar({"release.json": packing.json_of(values)}))
     return Pinned("backend", "1.0.0", path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mainstay.files import FileSet, ManagedFile
+from mainstay.files import FileSet, ManagedFile, tar_of
 
 Resolve = Callable[[str], str]
 Ask = Callable[[Any], Any]
@@ -113,14 +111,7 @@ class Deployment:
             "slot.json": self.slot_text(slot, resolve),
             "end": "",
         }
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for name, text in members.items():
-                data = text.encode()
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = len(data), 0o600
-                tar.addfile(info, io.BytesIO(data))
-        return buffer.getvalue()
+        return tar_of({name: text.encode() for name, text in members.items()})
 
 
 def env_text(values: Mapping[str, str], resolve: Resolve) -> str:
