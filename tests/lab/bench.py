@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +109,15 @@ class Bench:
         text = path.read_text()
         assert old in text, f"{file} no longer holds {old!r}"
         path.write_text(text.replace(old, new, 1))
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str) -> Iterator[None]:
+        """One of the system's files, changed for a while."""
+        self.edit(file, old, new)
+        try:
+            yield
+        finally:
+            self.edit(file, new, old)
 
     def _drive(self, verb: str, host: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "tests.lab.drive", verb, self.target, host]

@@ -59,15 +59,6 @@ class Ground(Bench):
             raise HostError(host, done.stderr.strip())
 
     @contextmanager
-    def edited(self, file: str, old: str, new: str) -> Iterator[None]:
-        """One of the system's files, changed for a while."""
-        self.edit(file, old, new)
-        try:
-            yield
-        finally:
-            self.edit(file, new, old)
-
-    @contextmanager
     def template(self, name: str, old: str, new: str) -> Iterator[None]:
         """The operator's own copy of a template, with a mistake in it."""
         own = self.project / "templates" / name

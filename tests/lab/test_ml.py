@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -122,15 +121,6 @@ def failing(bench: Bench, *hosts: str) -> set[str]:
     return bench.failing("ml", *hosts)
 
 
-@contextmanager
-def edited(bench: Bench, file: str, old: str, new: str) -> Iterator[None]:
-    bench.edit(file, old, new)
-    try:
-        yield
-    finally:
-        bench.edit(file, new, old)
-
-
 @pytest.mark.covers("ML-02", "ML-03", "ML-04", "ML-06")
 def test_a_host_without_a_gpu_gets_all_the_rest_in_the_lab(computing: Computing) -> None:
     assert failing(computing, GPU, DB) == set()
@@ -178,16 +168,16 @@ def test_another_model_takes_the_service_over_its_other_slot(computing: Computin
 def test_a_model_from_the_store_is_fetched_by_the_host_itself(computing: Computing) -> None:
     data = b"a model in the store " * 50_000
     digest = hashlib.sha256(data).hexdigest()
-    from_store = edited(computing, "system.yaml", f"    file: {NAME}", f"    key: models/{NAME}")
+    from_store = computing.edited("system.yaml", f"    file: {NAME}", f"    key: models/{NAME}")
     before = computing.pinned
     store = Store.of(computing.environment)
     store.client().put_object(Bucket=store.bucket, Key=f"models/{NAME}", Body=data)
-    with from_store, edited(computing, "system.yaml", before, digest):
+    with from_store, computing.edited("system.yaml", before, digest):
         computing.converged(GPU)
         assert failing(computing, GPU) == set()
         said = computing.sh(GPU, "journalctl --no-pager -o cat")
         assert "X-Amz-Signature" not in said and "planted-key" not in said, "who reads the log can fetch the model"
-        with edited(computing, "system.yaml", digest, "b" * 64):
+        with computing.edited("system.yaml", digest, "b" * 64):
             outcome = computing.apply(GPU)
             assert (
                 not outcome["ok"] and f"model {NAME}: found SHA-256 {digest}, expected {'b' * 64}" in outcome["reason"]
@@ -244,8 +234,7 @@ def test_a_gpu_that_is_there_is_held_to_what_is_declared(computing: Computing) -
 @pytest.mark.covers("SC-13")
 def test_a_gpu_that_is_too_full_takes_no_other_instance(computing: Computing) -> None:
     slot, before = computing.slot(), computing.started()
-    cheaper = edited(
-        computing,
+    cheaper = computing.edited(
         "system.yaml",
         "value: '0', production_const: '0', required: true}",
         "value: 'false', required: true}",

@@ -4,8 +4,6 @@ seen to fail."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -35,15 +33,6 @@ def db(bench: Bench) -> Bench:
     return bench
 
 
-@contextmanager
-def edited(bench: Bench, file: str, old: str, new: str) -> Iterator[None]:
-    bench.edit(file, old, new)
-    try:
-        yield
-    finally:
-        bench.edit(file, new, old)
-
-
 def test_a_converged_host_passes_every_check(db: Bench) -> None:
     assert db.failing("postgres", DB, APP) == set()
 
@@ -64,7 +53,7 @@ def test_a_session_of_the_app_role_that_is_idle_for_too_long_ends(db: Bench) -> 
     """A second instead of the inventory's hour."""
     settings = psql(db, "SELECT array_to_string(rolconfig, ',') FROM pg_roles WHERE rolname = 'everydayai_app'")
     assert "idle_session_timeout=3600000ms" in settings
-    with edited(db, "system.yaml", "idle_session_timeout: 1h", "idle_session_timeout: 1s"):
+    with db.edited("system.yaml", "idle_session_timeout: 1h", "idle_session_timeout: 1s"):
         db.converged(DB)
         idle = "\\! sleep 3\nSELECT 'still ' || 'there';\n"
         said = db.sh(DB, f"printf %s {shlex.quote(idle)} | psql -XAtq -U everydayai_app everydayai 2>&1 || true")
@@ -155,7 +144,7 @@ def test_what_postgresql_refuses_is_put_back(db: Bench, setting: str, reason: st
     before = db.sh(
         DB, f"cd {CONF} && sha256sum conf.d/* pg_hba.conf pg_ident.conf; stat -c '%U %a' conf.d/* pg_hba.conf"
     )
-    with edited(db, "system.yaml", "log_min_duration_statement: 100ms", setting):
+    with db.edited("system.yaml", "log_min_duration_statement: 100ms", setting):
         outcome = db.apply(DB)
     assert not outcome["ok"] and reason in outcome["reason"], outcome["reason"]
     after = db.sh(
@@ -171,10 +160,10 @@ def test_what_postgresql_refuses_is_put_back(db: Bench, setting: str, reason: st
 def test_a_restart_waits_for_leave(db: Bench) -> None:
     """The operator's, or a window's; until then every command says what waits, and nothing fails for it."""
     started = psql(db, "SELECT pg_postmaster_start_time()")
-    raised = edited(db, "system.yaml", "max_connections: 100 ", "max_connections: 120 ")
-    closed = edited(db, "system.yaml", "windows: ['Sun 02:00-04:00 UTC']", "windows: []")
+    raised = db.edited("system.yaml", "max_connections: 100 ", "max_connections: 120 ")
+    closed = db.edited("system.yaml", "windows: ['Sun 02:00-04:00 UTC']", "windows: []")
     waits = "max_connections: 100 in effect, 120 wanted, waits for a restart: with --allow-restart"
-    with edited(db, "staging.yaml", "allow_restart: true", "allow_restart: false"), raised, closed:
+    with db.edited("staging.yaml", "allow_restart: true", "allow_restart: false"), raised, closed:
         done = db.mainstay("apply", db.target, "--limit", DB)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"pending {DB}: {waits}" in done.stdout, done.stdout
@@ -188,9 +177,9 @@ def test_a_restart_waits_for_leave(db: Bench) -> None:
         done = db.mainstay("apply", db.target, "--limit", DB, "--allow-restart")
         assert done.returncode == 0 and "pending" not in done.stdout, done.stdout + done.stderr
         assert psql(db, "SHOW max_connections") == "120"
-    opened = edited(db, "system.yaml", "windows: ['Sun 02:00-04:00 UTC']", "windows: ['daily 00:00-23:59 UTC']")
-    backup = edited(db, "system.yaml", "schedule_utc: '15 1 * * *'", "schedule_utc: '59 23 * * *'")
-    with edited(db, "staging.yaml", "allow_restart: true", "allow_restart: false"), backup, opened:
+    opened = db.edited("system.yaml", "windows: ['Sun 02:00-04:00 UTC']", "windows: ['daily 00:00-23:59 UTC']")
+    backup = db.edited("system.yaml", "schedule_utc: '15 1 * * *'", "schedule_utc: '59 23 * * *'")
+    with db.edited("staging.yaml", "allow_restart: true", "allow_restart: false"), backup, opened:
         db.converged(DB)  # back to 100, in a window
         assert psql(db, "SHOW max_connections") == "100"
         assert db.failing("postgres", DB) == set()
@@ -216,7 +205,7 @@ def test_what_alter_system_left_is_told_and_left_where_the_inventory_says_nothin
 
 def test_pg_stat_statements_is_loaded_where_a_database_lists_it(db: Bench) -> None:
     listed = "everydayai: {owner: everydayai_owner, extensions: [pg_stat_statements]}"
-    with edited(db, "system.yaml", "everydayai: {owner: everydayai_owner}", listed):
+    with db.edited("system.yaml", "everydayai: {owner: everydayai_owner}", listed):
         db.converged(DB)
         assert psql(db, "SHOW shared_preload_libraries") == "pg_stat_statements"
         assert int(psql(db, "SELECT count(*) FROM pg_stat_statements", "everydayai")) > 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -46,15 +44,6 @@ def cache(bench: Bench) -> Bench:
     return bench
 
 
-@contextmanager
-def edited(bench: Bench, file: str, old: str, new: str) -> Iterator[None]:
-    bench.edit(file, old, new)
-    try:
-        yield
-    finally:
-        bench.edit(file, new, old)
-
-
 @pytest.mark.covers("RD-15", "DF-78")
 def test_a_converged_host_passes_every_check(cache: Bench) -> None:
     """The app host's own: its service's user gets PONG, and NOPERM for KEYS."""
@@ -92,8 +81,8 @@ def test_drift_is_seen_and_brought_back_without_a_restart(cache: Bench) -> None:
 def test_a_change_is_applied_live_and_loses_nothing(cache: Bench) -> None:
     before = started(cache)
     admin(cache, "SET", "kept", "1")
-    smaller = edited(cache, "system.yaml", "maxmemory: 256mb", "maxmemory: 200mb")
-    with smaller, edited(cache, "system.yaml", "persistence: aof", "persistence: rdb"):
+    smaller = cache.edited("system.yaml", "maxmemory: 256mb", "maxmemory: 200mb")
+    with smaller, cache.edited("system.yaml", "persistence: aof", "persistence: rdb"):
         cache.converged(CACHE)
         assert admin(cache, "CONFIG", "GET", "save").splitlines()[1:] == ["3600 1 300 100 60 10000"]
         assert cache.failing("redis", CACHE) == set()
@@ -108,19 +97,19 @@ def test_a_restart_keeps_the_data_and_is_refused_where_it_would_not(cache: Bench
     admin(cache, "SET", "kept", "1")
     before, keys = started(cache), admin(cache, "DBSIZE")
     more = ("system.yaml", "port: 6379                                    # seed", "port: 6379\n  databases: 20 # seed")
-    with edited(cache, *more):
+    with cache.edited(*more):
         cache.converged(CACHE)
         assert started(cache) != before and admin(cache, "GET", "kept") == "1"
         assert admin(cache, "DBSIZE") == keys
-        with edited(cache, "system.yaml", "persistence: aof", "persistence: none"):
+        with cache.edited("system.yaml", "persistence: aof", "persistence: none"):
             cache.converged(CACHE)
             before = started(cache)
-            with edited(cache, "system.yaml", "databases: 20", "databases: 24"):
+            with cache.edited("system.yaml", "databases: 20", "databases: 24"):
                 outcome = cache.apply(CACHE)
                 assert not outcome["ok"] and "a restart without persistence loses the data" in outcome["reason"]
                 assert started(cache) == before and admin(cache, "GET", "kept") == "1"
                 assert "databases 20" in cache.sh(CACHE, f"cat {ETC}/redis.conf")
-                with edited(cache, "staging.yaml", "postgres:\n", "redis: {allow_restart: true}\npostgres:\n"):
+                with cache.edited("staging.yaml", "postgres:\n", "redis: {allow_restart: true}\npostgres:\n"):
                     cache.converged(CACHE)
                     assert started(cache) != before and admin(cache, "CONFIG", "GET", "databases").endswith("24")
     cache.converged(CACHE)
@@ -250,7 +239,7 @@ def test_users_that_somebody_else_has_brought_are_proven_too(cache: Bench) -> No
 def test_keys_of_others_and_second_passwords_are_seen_and_no_hash_is_told(cache: Bench) -> None:
     """Of a user that has keys of its own; an apply brings back what ACL SETUSER did."""
     ours, theirs = "users are those of the inventory", "users may not block wipe or read what is not theirs"
-    with edited(cache, "system.yaml", "'+info'], keys: ['*']", "'+info'], keys: ['everydayai:*']"):
+    with cache.edited("system.yaml", "'+info'], keys: ['*']", "'+info'], keys: ['everydayai:*']"):
         cache.converged(CACHE)
         assert cache.failing("redis", CACHE, APP) == set()
         admin(cache, "ACL", "SETUSER", "everydayai", "~*")
