@@ -75,7 +75,10 @@ def carry(one: int, other: int, delay: float) -> None:
             line, _ = lines[device]
             with suppress(BlockingIOError):
                 for _ in range(64):
-                    line.take(os.read(device, _FRAME), time.monotonic())
+                    frame = os.read(device, _FRAME)
+                    if not frame:  # the other end is gone, and gevent's poll says only that there is something to read
+                        return
+                    line.take(frame, time.monotonic())
         for line, out in lines.values():
             for frame in line.due(time.monotonic()):
                 with suppress(BlockingIOError, OSError):  # a full queue drops, as every cable does
