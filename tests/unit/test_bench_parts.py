@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -41,8 +43,6 @@ def test_a_line_that_is_full_drops_the_oldest() -> None:
 
 def test_frames_are_carried_both_ways_and_late() -> None:
     """Over sockets instead of TAP devices: the loop is the same."""
-    import socket
-
     left, one = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     right, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     carrier = threading.Thread(target=carry, args=(one.fileno(), other.fileno(), 0.05))
@@ -58,6 +58,31 @@ def test_frames_are_carried_both_ways_and_late() -> None:
     finally:
         left.close()
         carrier.join(5)
+    assert not carrier.is_alive()
+
+
+_POLL = select.poll
+
+
+class _Deaf:
+    """A poll that tells no hang-up, as gevent's."""
+
+    def __init__(self) -> None:
+        self._own = _POLL()
+        self.register = self._own.register
+
+    def poll(self, wait: int | None) -> list[tuple[int, int]]:
+        return [(device, select.POLLIN) for device, _ in self._own.poll(wait)]
+
+
+def test_a_line_ends_with_its_other_end_where_poll_tells_no_hang_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, one = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _right, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr(select, "poll", _Deaf)
+    carrier = threading.Thread(target=carry, args=(one.fileno(), other.fileno(), 0.05), daemon=True)
+    carrier.start()
+    left.close()
+    carrier.join(5)
     assert not carrier.is_alive()
 
 
