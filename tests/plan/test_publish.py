@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deploys.components.frontend import bucket as buckets
-from deploys.components.frontend import site
 from deploys.components.frontend.outside import Published
-from mainstay import outside
-from mainstay.inventory import Artefact, Environment, Release
+from mainstay.inventory import Environment, load
 from mainstay.lab.outside import connects
 from mainstay.lab.overlay import HostOverlay, Overlay
 from mainstay.outside import OutsideError
 from mainstay.secrets import SecretStore
 from mainstay.secrets.identity import VARIABLE, create_identity
-from mainstay.storage import Store
-from tests.unit.inventories import SYSTEM, Edit, copied, loaded, messages
-from workload import packing
+from tests.plan.published import BUCKET, CDN, PREFIX, built, index, of, pinned, publish, put, storage, told, wipe
+from tests.unit.inventories import SYSTEM, copied
+from tests.unit.serving import free_port
 
-BUCKET, CDN = "everydayai-site", "E2EXAMPLE51PUB"
-PREFIX = "app/"
-STORAGE = (
-    "storage:\n  provider: aws\n  region: eu-central-1\n  endpoint_url: https://s3.eu-central-1.amazonaws.com\n"
-    "  key_id: STORE_KEY_ID\n  key: STORE_KEY\n"
-)
-PUBLISH = f"  publish: {{bucket: {BUCKET}, prefix: {PREFIX}, cdn: {{distribution: {CDN}}}}}\n"
-DAY = 24 * 3600
-
-
-def storage(text: str = STORAGE) -> Edit:
-    """The shipped system, with another account in another store."""
-    old = (Path(__file__).parents[2] / "inventories" / SYSTEM / "system.yaml").read_text()
-    start = old.index("\nstorage:")
-    return ("system.yaml", old[start : old.index("\nbackup:", start)], f"\n{text}")
-
-
-def publish(text: str = PUBLISH) -> Edit:
-    return ("system.yaml", "  service: frontend                             # seed\n", f"  service: frontend\n{text}")
+ONE, TWO = built("aaaa1111"), built("bbbb2222")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +34,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("store")
     file = folder / "store.json"
     file.write_text(json.dumps({"buckets": [BUCKET], "distributions": [CDN]}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     argv = [sys.executable, "-m", "mainstay.lab.store_server", "127.0.0.1", str(port), str(file)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
@@ -85,34 +60,9 @@ def base(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
         secrets = SecretStore.open(root / "inventories" / SYSTEM / "secrets.production.yaml")
         secrets.update({"STORE_KEY_ID": "planted-id-5e1f", "STORE_KEY": "planted-key-91c0"})
         (root / "artefacts").mkdir()
-        env = loaded_unchecked(root)
+        env = load(SYSTEM, "production", root=root, check_secrets=False)  # others are no concern here
         places = {"production/none": HostOverlay("198.18.0.11", 22, 12)}
         yield replace(env, lab=Overlay("lab", Path("/k"), Path("/h"), places, [], endpoint))
-
-
-def loaded_unchecked(root: Path) -> Environment:
-    """Other secrets of the system are no concern here."""
-    from mainstay.inventory import load
-
-    return load(SYSTEM, "production", root=root, check_secrets=False)
-
-
-def pinned(base: Environment, version: str, files: Mapping[str, str]) -> Environment:
-    """The environment with a built frontend of that version."""
-    path = base.root / "artefacts" / f"{SYSTEM}-frontend-{version}.tar"
-    about = packing.json_of({"name": "frontend", "version": version})
-    built = {f"dist/{name}": text.encode() for name, text in files.items()}
-    path.write_bytes(packing.tar({"release.json": about, **built}))
-    artefact = Artefact(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    return replace(base, releases={"frontend": Release(version=version, artefacts={version: artefact})})
-
-
-def built(name: str, **more: str) -> dict[str, str]:
-    index = f'<script src="/assets/app.{name}.js"></script> build {name} %VITE_API_BASE_URL%'
-    return {"index.html": index, f"assets/app.{name}.js": f"app('{name}')", "favicon.svg": "<svg/>", **more}
-
-
-ONE, TWO = built("aaaa1111"), built("bbbb2222")
 
 
 @pytest.fixture
@@ -122,53 +72,6 @@ def one(base: Environment) -> Iterator[Environment]:
     wipe(env)
     yield env
     wipe(env)
-
-
-def of(env: Environment) -> Published:
-    (found,) = outside.of(env)
-    assert isinstance(found, Published)
-    # A client takes a quarter of a second to make.
-    found.__dict__["bucket"] = _bucket(env, found)
-    return found
-
-
-_buckets: dict[str, buckets.Bucket] = {}
-
-
-def _bucket(env: Environment, found: Published) -> buckets.Bucket:
-    place = env.lab.store if env.lab else ""
-    if place not in _buckets:
-        _buckets[place] = found.bucket
-    return _buckets[place]
-
-
-def wipe(env: Environment) -> None:
-    bucket = of(env).bucket
-    bucket.remove(bucket.objects())
-
-
-def put(env: Environment, run: str) -> int:
-    """Publishes; afterwards nothing is left to do, and every check passes."""
-    changes = of(env).apply(run)
-    assert of(env).pending() == []
-    assert [why for _, why in of(env).verify() if why] == []
-    return changes
-
-
-def told(env: Environment) -> list[str]:
-    """What the CDN was told, by the references of those who told it."""
-    client = Store.of(env, BUCKET).cdn()
-    found = client.list_invalidations(DistributionId=CDN)["InvalidationList"].get("Items", [])
-    batches = [client.get_invalidation(DistributionId=CDN, Id=item["Id"])["Invalidation"] for item in found]
-    assert {batch["Status"].lower() for batch in batches} <= {"completed"}
-    return [
-        f"{batch['InvalidationBatch']['Paths']['Items']} {batch['InvalidationBatch']['CallerReference']}"
-        for batch in batches
-    ]
-
-
-def index(env: Environment) -> str:
-    return of(env).bucket.read("index.html")
 
 
 @pytest.mark.covers("FE-03", "DF-60")
@@ -337,84 +240,3 @@ def test_a_store_that_refuses_is_one_sentence_without_credentials(one: Environme
     with pytest.raises(OutsideError) as found:
         of(nowhere).pending()
     assert str(found.value).startswith(f"s3://{BUCKET}/{PREFIX}") and "planted" not in str(found.value)
-
-
-# The section
-
-
-@pytest.mark.parametrize(
-    ("edits", "message"),
-    [
-        (
-            [storage(""), publish()],
-            "frontend.publish: found no section storage, expected one: it says where the bucket's account is",
-        ),
-        (
-            [storage(STORAGE.replace("  key: STORE_KEY\n", "")), publish()],
-            "storage.key_id: found no key_id or no key, expected the names of the secrets that hold both",
-        ),
-        (
-            [storage(f"{STORAGE}  bucket: {BUCKET}\n"), publish()],
-            f"frontend.publish.bucket: found {BUCKET}, which storage.bucket is, expected a bucket of its own: "
-            "everybody reads this one",
-        ),
-        (
-            [
-                storage(
-                    STORAGE.replace("aws", "oss")
-                    .replace("eu-central-1", "cn-hangzhou")
-                    .replace("https://s3.cn-hangzhou.amazonaws.com", "https://s3.oss-cn-hangzhou.aliyuncs.com")
-                    + "  signature: s3\n"
-                ),
-                publish(),
-            ],
-            "frontend.publish.cdn: found a CloudFront distribution, expected none: oss has a CDN of its own, which "
-            "asks anew for what is no-cache",
-        ),
-        (
-            [storage(), publish(PUBLISH.replace(CDN, "yours"))],
-            "frontend.publish.cdn.distribution: found 'yours', expected the id of a CloudFront distribution such as "
-            "E2EXAMPLE51PUB",
-        ),
-    ],
-)
-def test_what_cannot_be_is_refused_before_any_store(tmp_path: Path, edits: list[Edit], message: str) -> None:
-    assert message in messages(copied(tmp_path, *edits))
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "expected"),
-    [
-        ("https://s3.us-east-1.amazonaws.com", "https://s3.eu-central-1.amazonaws.com, which aws in eu-central-1 has"),
-        (
-            "https://oss-cn-hangzhou.aliyuncs.com",
-            "https://s3.eu-central-1.amazonaws.com, which aws in eu-central-1 has",
-        ),
-    ],
-)
-def test_an_endpoint_of_another_vendor_or_region_is_refused(tmp_path: Path, endpoint: str, expected: str) -> None:
-    wrong = STORAGE.replace("https://s3.eu-central-1.amazonaws.com", endpoint)
-    found = messages(copied(tmp_path, storage(wrong), publish()))
-    assert f"storage.endpoint_url: found {endpoint}, expected {expected}" in found
-
-
-def test_without_the_section_nothing_is_outside(tmp_path: Path) -> None:
-    assert outside.of(loaded(copied(tmp_path))) == []
-
-
-# Pure parts
-
-
-@given(st.text())
-def test_whatever_a_record_holds_is_read(text: str) -> None:
-    assert buckets.parse_live(text) == buckets.Live()
-    assert buckets.parse_release(text) == buckets.Release()
-
-
-@given(st.lists(st.from_regex(r"(assets/)?[a-z]{1,8}\.[a-z]{2,5}", fullmatch=True)))
-def test_an_index_comes_last_and_assets_first(paths: list[str]) -> None:
-    found = sorted([*paths, "index.html"], key=site.turn)
-    assert found[-1] == "index.html"
-    kinds = [path.startswith("assets/") for path in found]
-    assert kinds == sorted(kinds, reverse=True)
-    assert all((site.headers_of(path)["CacheControl"] == site.FOR_EVER) == path.startswith("assets/") for path in paths)

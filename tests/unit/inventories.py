@@ -47,18 +47,18 @@ def unwatched(root: Path) -> Path:
     return root
 
 
-def problems(root: Path, env: str = "production") -> list[Problem]:
+def problems(root: Path, env: str = "production", system: str = SYSTEM) -> list[Problem]:
     """What loading finds wrong; empty when nothing is."""
     try:
-        load(SYSTEM, env, root=root)
+        load(system, env, root=root)
     except InventoryError as error:
         return error.problems
     return []
 
 
-def messages(root: Path, env: str = "production") -> list[str]:
+def messages(root: Path, env: str = "production", system: str = SYSTEM) -> list[str]:
     """The problems as people read them, without file and line."""
-    return [str(problem).removeprefix(f"{problem.file}: ") for problem in problems(root, env)]
+    return [str(problem).removeprefix(f"{problem.file}: ") for problem in problems(root, env, system)]
 
 
 def loaded(root: Path, env: str = "production") -> Environment:
