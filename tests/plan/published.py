@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from deploys.components.frontend import bucket as buckets
 from deploys.components.frontend.outside import Published
 from mainstay import outside
 from mainstay.inventory import Artefact, Environment, Release
 from mainstay.storage import Store
-from tests.unit.inventories import SYSTEM, Edit
+from tests.unit.inventories import SHIPPED, SYSTEM, Edit
 from workload import packing
 
 BUCKET, CDN = "everydayai-site", "E2EXAMPLE51PUB"
@@ -24,9 +23,12 @@ STORAGE = (
 PUBLISH = f"  publish: {{bucket: {BUCKET}, prefix: {PREFIX}, cdn: {{distribution: {CDN}}}}}\n"
 
 
+_buckets: dict[str, buckets.Bucket] = {}
+
+
 def storage(text: str = STORAGE) -> Edit:
     """The shipped system, with another account in another store."""
-    old = (Path(__file__).parents[2] / "inventories" / SYSTEM / "system.yaml").read_text()
+    old = (SHIPPED / SYSTEM / "system.yaml").read_text()
     start = old.index("\nstorage:")
     return ("system.yaml", old[start : old.index("\nbackup:", start)], f"\n{text}")
 
@@ -56,19 +58,11 @@ def of(env: Environment) -> Published:
     """The site; all that stand in one store share a client of it."""
     (found,) = outside.of(env)
     assert isinstance(found, Published)
-    # A client takes a quarter of a second to make.
-    found.__dict__["bucket"] = _bucket(env, found)
-    return found
-
-
-_buckets: dict[str, buckets.Bucket] = {}
-
-
-def _bucket(env: Environment, found: Published) -> buckets.Bucket:
     place = env.lab.store if env.lab else ""
     if place not in _buckets:
-        _buckets[place] = found.bucket
-    return _buckets[place]
+        _buckets[place] = found.bucket  # a client takes a quarter of a second to make
+    found.__dict__["bucket"] = _buckets[place]
+    return found
 
 
 def wipe(env: Environment) -> None:

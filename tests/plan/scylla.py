@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mainstay.errors import InventoryError
 from mainstay.inventory import Environment, load
 from mainstay.secrets import SecretStore
 from mainstay.secrets.needed import needed_secrets
 from tests.plan.harness import Planned, plan
+from tests.unit import inventories
 from tests.unit.archive_keys import FINGERPRINT_ONE, ONE
-from tests.unit.inventories import SHIPPED, Edit
+from tests.unit.inventories import Edit
 from tests.unit.secret_stores import new_identity
 
 SYSTEM = "tchat"
@@ -25,28 +25,14 @@ SOURCE = (
     "source: {uri: https://packages.example.test/scylla, suite: stable, components: [main], key: archive.asc, "
     f"fingerprint: {FINGERPRINT_ONE}}} "
 )
+messages = partial(inventories.messages, system=SYSTEM)
 
 
 def project(folder: Path, *edits: Edit) -> Path:
     """A copy of a shipped system that has ScyllaDB, edited, with the key of an archive; no releases, no secrets."""
-    target = folder / "inventories" / SYSTEM
-    target.mkdir(parents=True)
-    for name in ("system.yaml", "staging.yaml", "production.yaml"):
-        shutil.copy(SHIPPED / SYSTEM / name, target / name)
-    (target / "releases.yaml").write_text("releases: {}\n")
-    (target / "archive.asc").write_text(ONE)
-    for file, old, new in edits:
-        text = (target / file).read_text()
-        assert old in text, f"{file} no longer holds {old!r}"
-        (target / file).write_text(text.replace(old, new, 1))
-    return folder
-
-
-def messages(root: Path, env: str = "production") -> list[str]:
-    """What loading finds wrong, without file and line."""
-    with pytest.raises(InventoryError) as error:
-        load(SYSTEM, env, root=root)
-    return [str(problem).removeprefix(f"{problem.file}: ") for problem in error.value.problems]
+    root = inventories.copied(folder, *edits, system=SYSTEM)
+    (root / "inventories" / SYSTEM / "archive.asc").write_text(ONE)
+    return root
 
 
 def environment(folder: Path, patch: pytest.MonkeyPatch) -> Environment:

@@ -12,7 +12,7 @@ from deploys.components.nginx.files import files
 from deploys.components.nginx.model import Site, refused, section
 from mainstay.errors import InventoryError
 from mainstay.inventory import Environment, load
-from tests.unit.inventories import Edit, copied, loaded, messages
+from tests.unit.inventories import SHIPPED, SYSTEM, Edit, copied, loaded, messages
 
 
 def texts(environment: Environment, name: str) -> dict[str, str]:
@@ -291,7 +291,7 @@ def test_a_site_that_would_silently_not_work_is_refused(tmp_path: Path, edit: Ed
 
 def test_two_sites_have_two_names_in_each_environment(tmp_path: Path) -> None:
     """Without an api_domain of its own the API has the site's."""
-    text = (Path(__file__).parents[2] / "inventories" / "everydayai" / "production.yaml").read_text()
+    text = (SHIPPED / SYSTEM / "production.yaml").read_text()
     line = next(line for line in text.splitlines(keepends=True) if line.startswith("api_domain:"))
     root = copied(tmp_path, ("production.yaml", line, ""))
     assert [one.partition(":")[0] for one in messages(root)] == ["nginx.sites.api.server_names[0]"]

@@ -9,7 +9,7 @@ import pytest
 
 from deploys.components.postgres import files
 from mainstay.inventory import Environment, Host
-from tests.unit.inventories import copied, loaded, messages, unwatched
+from tests.unit.inventories import SHIPPED, SYSTEM, copied, loaded, messages, unwatched
 
 APP = "everydayai_app"
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_is_refused_before_any_host(tmp_path: Path, edit: Any, me
 
 def test_a_size_that_fits_is_taken_and_what_is_none_is_left_to_the_server(tmp_path: Path) -> None:
     own = "{shared_buffers: 4GB, work_mem: 2 GB, maintenance_work_mem: 1GB}"
-    text = (Path(__file__).parents[2] / "inventories" / "everydayai" / "system.yaml").read_text()
+    text = (SHIPPED / SYSTEM / "system.yaml").read_text()
     line = next(line for line in text.splitlines() if "log_min_duration_statement" in line)
     fits = ("system.yaml", f"  settings:\n{line}", f"  settings: {own}")
     assert messages(copied(tmp_path / "fits", fits)) == []

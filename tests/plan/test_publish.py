@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,13 @@ import pytest
 from deploys.components.frontend import bucket as buckets
 from deploys.components.frontend.outside import Published
 from mainstay.inventory import Environment, load
-from mainstay.lab.outside import connects
 from mainstay.lab.overlay import HostOverlay, Overlay
 from mainstay.outside import OutsideError
 from mainstay.secrets import SecretStore
-from mainstay.secrets.identity import VARIABLE, create_identity
 from tests.plan.published import BUCKET, CDN, PREFIX, built, index, of, pinned, publish, put, storage, told, wipe
 from tests.unit.inventories import SYSTEM, copied
-from tests.unit.serving import free_port
+from tests.unit.secret_stores import new_identity
+from tests.unit.serving import free_port, wait_until_serving
 
 ONE, TWO = built("aaaa1111"), built("bbbb2222")
 
@@ -37,12 +35,9 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     argv = [sys.executable, "-m", "mainstay.lab.store_server", "127.0.0.1", str(port), str(file)]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
+        process = subprocess.Popen(argv, stdout=log, stderr=log, text=True)
     try:
-        deadline = time.monotonic() + 60
-        while not connects("127.0.0.1", port):
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.1)
+        wait_until_serving(process, port, folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -54,8 +49,7 @@ def base(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
     """Production, in a lab that has nothing but the store."""
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(folder / "identity.txt"))
-        create_identity(folder / "identity.txt")
+        new_identity(folder, patch)
         root = copied(folder, storage(), publish())
         secrets = SecretStore.open(root / "inventories" / SYSTEM / "secrets.production.yaml")
         secrets.update({"STORE_KEY_ID": "planted-id-5e1f", "STORE_KEY": "planted-key-91c0"})

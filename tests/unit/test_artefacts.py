@@ -12,7 +12,7 @@ from mainstay import artefacts
 from mainstay.engine import gate
 from mainstay.errors import InventoryError
 from mainstay.inventory import Environment
-from tests.unit.inventories import SYSTEM, Edit, copied, loaded
+from tests.unit.inventories import SHIPPED, SYSTEM, Edit, copied, loaded
 from tests.unit.releases import EXAMPLE, built
 from workload.build import CI
 
@@ -89,7 +89,7 @@ def test_only_gates_that_the_inventory_names_count(tmp_path: Path) -> None:
 
 @pytest.mark.covers("DP-04")
 def test_a_variable_that_the_inventory_lost_is_named(tmp_path: Path) -> None:
-    lines = (Path(__file__).parents[2] / "inventories" / SYSTEM / "system.yaml").read_text().splitlines(keepends=True)
+    lines = (SHIPPED / SYSTEM / "system.yaml").read_text().splitlines(keepends=True)
     line = next(line for line in lines if line.strip().startswith("KIE_API_KEY: {secret"))
     env = released(tmp_path, CI, EXAMPLE, ("system.yaml", line, ""))
     (problem,) = artefacts.unset_variables(env)
