@@ -7,7 +7,9 @@ import datetime
 import json
 import os
 import re
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def python() -> str:
     """The interpreter that runs the tests, for commands in a process of their own."""
     return sys.executable
+
+
+@pytest.fixture(scope="session")
+def refusing_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections, and that nobody takes: it is bound, and not listening."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -102,14 +101,12 @@ def test_an_apply_without_secrets_is_refused_before_any_connection(nowhere: Path
     assert "`mainstay secrets generate` makes it" in done.stderr
 
 
-def test_a_host_that_is_not_there_ends_with_1_and_its_name(nowhere: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
-        path = nowhere / "inventories" / "everydayai" / "staging.yaml"
-        port = f"address: 127.0.0.1, ssh_port: {taken.getsockname()[1]}"
-        path.write_text(path.read_text().replace("address: 127.0.7.41", port))
-        assert mainstay("secrets", "generate", "--stand-ins", "everydayai/staging", project=nowhere).returncode == 0
-        done = mainstay("apply", "everydayai/staging", "--limit", "cache", project=nowhere)
+def test_a_host_that_is_not_there_ends_with_1_and_its_name(nowhere: Path, refusing_port: int) -> None:
+    path = nowhere / "inventories" / "everydayai" / "staging.yaml"
+    there = f"address: 127.0.0.1, ssh_port: {refusing_port}"
+    path.write_text(path.read_text().replace("address: 127.0.7.41", there))
+    assert mainstay("secrets", "generate", "--stand-ins", "everydayai/staging", project=nowhere).returncode == 0
+    done = mainstay("apply", "everydayai/staging", "--limit", "cache", project=nowhere)
     assert done.returncode == 1
     assert "eai-stg-cache-1: does not answer" in done.stderr
     assert "nothing was changed" in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from deploys.components.monitoring import consoles
 from mainstay import ssh
 from mainstay.lab.outside import connects
 from tests.lab.watched import ALL, MON, Watched
+from tests.unit.serving import free_port
 
 
 def shown(watch: Watched, page: str) -> str:
@@ -35,8 +35,7 @@ def tunnel(watch: Watched) -> Iterator[str]:
     """Prometheus on a port of the laptop, through SSH, as docs/components/monitoring.md says."""
     environment = watch.environment
     argv = ssh.command_line(environment, environment.hosts[MON])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:9090"]
     process = subprocess.Popen([argv[0], *options, *argv[1:]], stdin=subprocess.DEVNULL)
     try:

@@ -13,7 +13,8 @@ from functools import partial
 
 from deploys.components.monitoring import collected
 from deploys.components.monitoring.exporters import has_postgres
-from deploys.components.monitoring.measures import Measure, measures
+from deploys.components.monitoring.measure import Measure
+from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.rule import Rule
 from deploys.components.monitoring.targets import jobs
 from deploys.components.redis import model as redis

@@ -1,11 +1,30 @@
-"""Where a program that a test starts may listen, and when it takes connections."""
+"""A program that a test starts: its release, installed; where it may listen, and when it takes connections."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+import sys
+import tarfile
 import time
 from pathlib import Path
+
+
+def unpacked(artefact: Path, folder: Path) -> Path:
+    """`folder`, with what the artefact holds."""
+    with tarfile.open(artefact) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def installed(artefact: Path, folder: Path) -> Path:
+    """The same of an artefact in Python, with its own wheels in `venv` as a host installs them."""
+    unpacked(artefact, folder)
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    install = [str(folder / "venv/bin/pip"), "install", "--quiet", "--no-index", "--require-hashes"]
+    install += ["--disable-pip-version-check", "--find-links", str(folder / "wheels")]
+    subprocess.run([*install, "-r", str(folder / "requirements.txt")], check=True)
+    return folder
 
 
 def free_port() -> int:

@@ -7,9 +7,7 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -20,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.serving import free_port, wait_until_serving
+from tests.unit.serving import free_port, installed, unpacked, wait_until_serving
 from workload import build as builder
 from workload import golang, nodejs
 from workload.described import Described
@@ -81,20 +79,11 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
         if (kind, fault) not in known:
             folder = known[kind, fault] = top / f"{kind}-{fault}"
             built = builder.make(SERVICES[kind], "3.1.4", fault=fault, out=top)
-            with tarfile.open(built.path) as tar:
-                tar.extractall(folder, filter="data")
-            if kind == "python":
-                _install(folder)
+            whole = installed if kind == "python" else unpacked
+            whole(built.path, folder)
         return known[kind, fault]
 
     return release
-
-
-def _install(folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    install = [str(folder / "venv/bin/pip"), "install", "--quiet", "--no-index", "--require-hashes"]
-    install += ["--disable-pip-version-check", "--find-links", str(folder / "wheels")]
-    subprocess.run([*install, "-r", str(folder / "requirements.txt")], check=True)
 
 
 @pytest.fixture
@@ -125,13 +114,6 @@ def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Star
 def serving(instance: Instance) -> Instance:
     wait_until_serving(instance.process, instance.port, instance.log, instance.ready)
     return instance
-
-
-@pytest.fixture(scope="module")
-def closed_port() -> Iterator[str]:
-    with socket.socket() as held:  # bound and not listening: a connection is refused, and nobody else takes the port
-        held.bind(("127.0.0.1", 0))
-        yield str(held.getsockname()[1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -199,9 +181,14 @@ def test_a_service_without_variables_says_what_it_does_not_use(start: Start, kin
 @pytest.mark.parametrize("names", [("PGHOST", "PGPORT"), ("POSTGRES_HOST", "POSTGRES_PORT"), ("DB_HOST", "DB_PORT")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_dead_dependencies_harm_only_what_needs_them(
-    start: Start, closed_port: str, kind: str, names: tuple[str, str]
+    start: Start, refusing_port: int, kind: str, names: tuple[str, str]
 ) -> None:
-    given = {names[0]: "127.0.0.1", names[1]: closed_port, "REDIS_HOST": "127.0.0.1", "REDIS_PORT": closed_port}
+    given = {
+        names[0]: "127.0.0.1",
+        names[1]: str(refusing_port),
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(refusing_port),
+    }
     instance = serving(start(kind, **given, PGPASSWORD="planted", REDIS_PASSWORD="planted"))
     assert instance.ask("/health").status == 200
     for path in ("/health/db", "/health/redis"):
@@ -219,9 +206,9 @@ def test_dead_dependencies_harm_only_what_needs_them(
 
 
 @pytest.mark.parametrize("kind", ["go", "node"])
-def test_addresses_as_one_variable(start: Start, closed_port: str, kind: str) -> None:
-    given = {"DATABASE_URL": f"postgresql://u:planted@127.0.0.1:{closed_port}/d"}
-    given["REDIS_URL"] = f"redis://:planted@127.0.0.1:{closed_port}/0"
+def test_addresses_as_one_variable(start: Start, refusing_port: int, kind: str) -> None:
+    given = {"DATABASE_URL": f"postgresql://u:planted@127.0.0.1:{refusing_port}/d"}
+    given["REDIS_URL"] = f"redis://:planted@127.0.0.1:{refusing_port}/0"
     instance = serving(start(kind, **given))
     body = {"status": "not ready", "db": "disconnected", "redis": "disconnected"}
     assert instance.ask("/health/ready").body == body

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from deploys.components.monitoring import collected
 from deploys.components.monitoring.exporters import measured_services
-from deploys.components.monitoring.measures import REAL_DISKS, measures
+from deploys.components.monitoring.measures import measures
+from deploys.components.monitoring.measures_host import REAL_DISKS
 from deploys.components.monitoring.rule import Group, Rule, duration
 from deploys.components.monitoring.section import CRITICAL, WARNING, section
 from deploys.components.monitoring.targets import jobs

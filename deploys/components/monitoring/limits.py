@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from deploys.components.monitoring.exporters import has_postgres, has_redis
-from deploys.components.monitoring.measures import Measure
+from deploys.components.monitoring.measure import Measure
 from deploys.components.monitoring.rule import Rule
 from deploys.components.monitoring.section import CRITICAL, WARNING
 from mainstay.inventory import Environment

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deploys.components.monitoring import limits
-from deploys.components.monitoring.measures import Measure, measures
+from deploys.components.monitoring.measure import Measure
+from deploys.components.monitoring.measures import measures
 from deploys.components.monitoring.rules import scales
 from deploys.components.monitoring.section import CRITICAL, WARNING
 from mainstay.inventory import Environment, Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploys.components.monitoring.measures import Measure
+from deploys.components.monitoring.measure import Measure
 
 
 @dataclass(frozen=True)
