@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,16 +41,15 @@ from workload.packing import (
     tree,
     with_manifest,
 )
+from workload.wheels import PYTHON, fetch_wheels
 
-__all__ = ["CI", "HERE", "BuildError", "Built", "build", "fetch_wheels", "pin"]
+__all__ = ["CI", "HERE", "BuildError", "Built", "build", "pin"]
 
 SYSTEM = EXAMPLE
 RELEASES = PROJECT / "inventories" / SYSTEM / "releases.yaml"
 SERVICES = tuple(EXAMPLES)
 FAULTS = ("none", "health", "crash", "slow")
 FIRST_VERSION = "1.0.0"
-PYTHON = "3.11"
-PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64")
 
 
 @dataclass(frozen=True)
@@ -197,41 +195,6 @@ def _frontend(one: Described, version: str, api_base: str | None) -> Files:
     dist["build.json"] = json_of({"build": build_id})
     files = {f"dist/{name}": data for name, data in dist.items()}
     return with_manifest(files, {"name": one.name, "version": version, "kind": "static"})
-
-
-def fetch_wheels(requirements: str, folder: Path) -> list[Path]:
-    """The wheels of `requirements`, one a line with one SHA-256 each; pip is asked only for what is not in `folder`.
-
-    Raises:
-        BuildError: pip cannot get them, or what it got is not what is pinned.
-    """
-    pinned = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", requirements))
-    folder.mkdir(parents=True, exist_ok=True)
-    if pinned - _by_digest(folder).keys():
-        _download(requirements, folder)
-    found = _by_digest(folder)
-    missing = pinned - found.keys()
-    if missing:
-        raise BuildError(f"{folder}: {len(missing)} of {len(pinned)} pinned wheels are missing after the download")
-    return sorted(found[digest] for digest in pinned)
-
-
-def _by_digest(folder: Path) -> dict[str, Path]:
-    return {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in folder.glob("*.whl")}
-
-
-def _download(requirements: str, folder: Path) -> None:
-    file = folder / "requirements.txt"
-    file.write_text(requirements)
-    platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
-    # --no-deps: the list is complete, and pip would read markers for this machine's Python, not for the hosts'.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
-    command += ["--only-binary=:all:", "--python-version", PYTHON, *platforms, "-d", str(folder), "-r", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason = errors[-1] if errors else f"pip ended with {done.returncode}"
-        raise BuildError(f"{folder}: cannot get the pinned wheels ({reason})")
 
 
 def pin(built: list[Built], file: Path = RELEASES) -> None:

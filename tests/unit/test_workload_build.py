@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from workload import build as builder
+from workload import wheels
 
 
 def members(path: Path) -> dict[str, bytes]:
@@ -103,10 +104,10 @@ def test_what_cannot_be_built_is_one_sentence(words: list[str], message: str, tm
 
 def test_a_wheel_that_is_not_what_is_pinned_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "h11-0.16.0-py3-none-any.whl").write_bytes(b"something else")
-    monkeypatch.setattr(builder, "_download", lambda *_: None)
+    monkeypatch.setattr(wheels, "_download", lambda *_: None)
     requirements = (builder.HERE / "backend" / "requirements.txt").read_text()
     with pytest.raises(builder.BuildError, match=r"11 of 11 pinned wheels are missing after the download"):
-        builder.fetch_wheels(requirements, tmp_path)
+        wheels.fetch_wheels(requirements, tmp_path)
 
 
 @pytest.mark.covers("FE-01")
