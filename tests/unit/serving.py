@@ -7,7 +7,11 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+Started = Callable[[Sequence[str], Path, Mapping[str, str], Path], subprocess.Popen[str]]
 
 
 def unpacked(artefact: Path, folder: Path) -> Path:
@@ -25,6 +29,24 @@ def installed(artefact: Path, folder: Path) -> Path:
     install += ["--disable-pip-version-check", "--find-links", str(folder / "wheels")]
     subprocess.run([*install, "-r", str(folder / "requirements.txt")], check=True)
     return folder
+
+
+@contextmanager
+def programs() -> Iterator[Started]:
+    """What starts a program in a folder with its variables, its output in a log; each that was started ends with it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(command: Sequence[str], folder: Path, variables: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
+        with log.open("w") as said:
+            started.append(
+                subprocess.Popen(command, cwd=folder, env=variables, stdout=said, stderr=subprocess.STDOUT, text=True)
+            )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.serving import free_port, installed, wait_until_serving
+from tests.unit.serving import free_port, installed, programs, wait_until_serving
 from workload import build as builder
 
 JWT_KEY = "planted-jwt-key-0123456789-0123456789"
@@ -67,8 +67,6 @@ def environ(refusing_port: int) -> dict[str, str]:
 
 @pytest.fixture
 def start(release: Path, environ: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    started: list[subprocess.Popen[str]] = []
-
     def go(fault: str = "none", workers: int = 1, **changed: str) -> Instance:
         port = free_port()
         app, log = tmp_path / f"app-{port}", tmp_path / f"log-{port}"
@@ -78,16 +76,10 @@ def start(release: Path, environ: dict[str, str], tmp_path: Path) -> Iterator[St
         command = [str(release / "venv/bin/uvicorn"), "main:app", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--workers", str(workers), "--timeout-graceful-shutdown", "10"]
         variables = {name: value for name, value in {**environ, **changed}.items() if value != "unset"}
-        process = subprocess.Popen(
-            command, cwd=app, env=variables, stdout=log.open("w"), stderr=subprocess.STDOUT, text=True
-        )
-        started.append(process)
-        return Instance(process, port, log)
+        return Instance(begin(command, app, variables, log), port, log)
 
-    yield go
-    for process in started:
-        process.terminate()
-        process.wait(timeout=30)
+    with programs() as begin:
+        yield go
 
 
 def serving(instance: Instance) -> Instance:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.serving import free_port, installed, unpacked, wait_until_serving
+from tests.unit.serving import free_port, installed, programs, unpacked, wait_until_serving
 from workload import build as builder
 from workload import golang, nodejs
 from workload.described import Described
@@ -88,7 +88,6 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
 
 @pytest.fixture
 def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Start]:
-    started: list[subprocess.Popen[str]] = []
     model = tmp_path / "model.bin"
     model.write_bytes(b"weights")
 
@@ -99,16 +98,10 @@ def start(releases: Callable[[str, str], Path], tmp_path: Path) -> Iterator[Star
         command = [program if kind == "node" else str(release / program), *words]
         log = tmp_path / f"log-{port}"
         variables = {"PATH": os.environ["PATH"], "MODEL_PATH": str(model), "PYTHONDONTWRITEBYTECODE": "1", **environ}
-        process = subprocess.Popen(
-            command, cwd=release / "app", env=variables, stdout=log.open("w"), stderr=subprocess.STDOUT, text=True
-        )
-        started.append(process)
-        return Instance(process, port, log, READY[kind])
+        return Instance(begin(command, release / "app", variables, log), port, log, READY[kind])
 
-    yield go
-    for process in started:
-        process.terminate()
-        process.wait(timeout=30)
+    with programs() as begin:
+        yield go
 
 
 def serving(instance: Instance) -> Instance:
